@@ -1,0 +1,54 @@
+# The front door. `make help` lists what there is.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+STATE ?= var
+BIN := .venv/bin
+APPLIANCE := $(BIN)/appliance --state $(STATE)
+
+.PHONY: help setup setup-dev run test check format journeys bench docs clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+setup: .venv/.runtime ## build the environment (.venv); does nothing when it is up to date
+
+.venv/.runtime: requirements.lock pyproject.toml installer/environment.sh
+	@installer/environment.sh requirements.lock
+	@touch $@
+
+setup-dev: .venv/.dev
+
+.venv/.dev: .venv/.runtime requirements-dev.lock
+	@installer/environment.sh requirements-dev.lock
+	@touch $@
+
+run: setup ## everything on this machine, with the demo model; Ctrl+C stops it
+	@exec $(APPLIANCE) run --demo models/demo
+
+test: setup-dev ## the tests, with real parts; no browser needed
+	$(BIN)/pytest --ignore=tests/journeys
+
+check: setup-dev ## lint, types, arrows between packages, stale documents
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python docs/reference/generate.py --check
+
+journeys: setup-dev ## the product in a real browser (Chromium)
+	$(BIN)/pytest tests/journeys
+
+bench: bench-record bench-answer ## every benchmark; tables, and JSON in build/bench/
+
+bench-%: setup-dev ## one benchmark by name: record, answer
+	@nice -n 0 $(BIN)/python -m tests.bench.$*
+
+docs: setup-dev ## write the generated reference pages anew
+	$(BIN)/python docs/reference/generate.py
+
+format: setup-dev ## lay the code out
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## remove what was built; the state folder stays
+	rm -rf build .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache *.egg-info

@@ -1,0 +1,72 @@
+"""`assemble(config) -> Appliance`: the only place where the parts are built and joined.
+
+Nothing here decides or records. Whoever wants something done goes through `operations`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from appliance.audit.access import open_ledger
+from appliance.audit.ledger import Ledger
+from appliance.bundles.library import Library
+from appliance.clock import Clock, System
+from appliance.config import Config
+from appliance.conversations.store import Conversations
+from appliance.database import Database
+from appliance.errors import NotInitialisedError
+from appliance.identity.store import People
+from appliance.inference.engine import Engine
+from appliance.inference.openai_engine import OpenAIEngine
+from appliance.sealing import KeyWrapper
+
+
+@dataclass(frozen=True)
+class Appliance:
+    """Every part, ready to use; close it when done."""
+
+    config: Config
+    clock: Clock
+    ledger: Ledger
+    people: People
+    conversations: Conversations
+    library: Library
+    engine: Engine
+    databases: tuple[Database, Database]
+
+    def close(self) -> None:
+        """Release files and connections; what was acknowledged is durable already."""
+        self.ledger.close()
+        for database in self.databases:
+            database.close()
+
+
+def assemble(
+    config: Config, clock: Clock | None = None, ledger: Ledger | None = None
+) -> Appliance:
+    """Join the parts over an initialised state folder.
+
+    Without `ledger`, the running ledger is used, or the record is opened in this process when
+    none runs. The gateway passes its client, so that it can never take the record for itself.
+
+    Raises NotInitialisedError when the folder or a part of it is missing, and
+    VerificationError when the record or a key was altered.
+    """
+    paths = config.paths
+    if not paths.state.is_dir():
+        raise NotInitialisedError(f"there is no state folder {paths.state}")
+    clock = clock or System()
+    wrapper = KeyWrapper.from_file(paths.content_key)
+    main, keys = Database(paths.appliance_db), Database(paths.keys_db)
+    main.migrate("appliance")
+    keys.migrate("keys")
+    return Appliance(
+        config=config,
+        clock=clock,
+        ledger=ledger or open_ledger(paths, config.ledger, clock),
+        people=People(main, clock, config.gateway),
+        conversations=Conversations(main, keys, wrapper, clock),
+        library=Library(main, paths.library, paths.staging, clock),
+        engine=OpenAIEngine(uds=paths.engine_socket),
+        databases=(main, keys),
+    )

@@ -1,0 +1,96 @@
+"""Writes that survive a power cut, and locks that keep a second writer out.
+
+A file is either the old one or the whole new one, never half of it: write beside it, fsync the
+file, rename over, fsync the folder (POSIX.1-2017 rename; fsync of the folder makes the name
+itself durable on ext4 and xfs).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+from appliance.errors import ConflictError, DiskFullError
+
+
+def write(path: Path, data: bytes, *, mode: int = 0o600) -> None:
+    """Replace `path` with `data` durably and atomically, with exactly the given mode.
+
+    Raises DiskFullError when there is no room; the old file is then untouched.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
+    try:
+        with translated(), open_new(temporary, mode) as descriptor:
+            view = memoryview(data)
+            while view:
+                view = view[os.write(descriptor, view) :]
+            os.fsync(descriptor)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def create(path: Path, data: bytes, *, mode: int = 0o600) -> None:
+    """Write a file that must not exist yet; raise ConflictError when it does."""
+    if path.exists():
+        raise ConflictError(
+            f"{path} exists already", hint="it was left as it is; move it away first"
+        )
+    write(path, data, mode=mode)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make names created in, renamed in or removed from `folder` durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def open_new(path: Path, mode: int) -> Iterator[int]:
+    """Yield a descriptor of a new file with exactly `mode`, whatever the umask is."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        os.fchmod(descriptor, mode)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def exclusive(path: Path, what: str) -> Iterator[None]:
+    """Hold the lock file `path` while the block runs; raise ConflictError if another does.
+
+    The kernel drops the lock when the process dies, however it dies.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ConflictError(
+                f"{what} is in use by another process", hint="stop the other process first"
+            ) from error
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def translated() -> Iterator[None]:
+    """Turn the kernel's 'no space' into DiskFullError."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFullError("the disk is full") from error
+        raise

@@ -1,0 +1,1 @@
+"""Talking to models: one protocol, several engines behind it."""
