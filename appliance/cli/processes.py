@@ -1,0 +1,122 @@
+"""One of the three programs in this process, under gunicorn: one worker, many threads.
+
+State such as running answers lives in the worker, so there is exactly one; gunicorn's master
+replaces it when it dies. Worker and master each die with their parent, so that no orphan keeps a
+socket, a lock or a loaded model.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import multiprocessing
+import os
+import resource
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from gunicorn.app.base import BaseApplication
+from gunicorn.errors import HaltServer
+
+from appliance.errors import ApplianceError
+
+PR_SET_PDEATHSIG = 1
+BOOT_FAILED = 3
+GRACE_S = 5
+
+
+class Program(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
+    """A WSGI application made in the worker by `make`, with what to do when it is told to stop."""
+
+    def __init__(
+        self,
+        make: Callable[[], tuple[Callable[..., Any], Callable[[], None]]],
+        options: dict[str, Any],
+        exit_code_of: Callable[[ApplianceError], int],
+        report: Callable[[ApplianceError], None],
+    ) -> None:
+        self._make = make
+        self._options = options
+        self._exit_code_of = exit_code_of
+        self._report = report
+        self._stop: Callable[[], None] = lambda: None
+        # The worker tells the master through shared memory why it could not start.
+        self.failure = multiprocessing.Value("i", 0)
+        super().__init__()
+
+    def load_config(self) -> None:
+        hooks = {"post_fork": _after_fork, "post_worker_init": self._ready}
+        for name, value in {**self._options, **hooks}.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Callable[..., Any]:
+        """Build the application in the worker; on refusal say why and stop the whole program."""
+        try:
+            application, self._stop = self._make()
+        except ApplianceError as error:
+            self._report(error)
+            self.failure.value = self._exit_code_of(error)
+            sys.exit(BOOT_FAILED)
+        return application
+
+    def _ready(self, worker: Any) -> None:
+        """Let the application end its work before gunicorn waits for open requests."""
+        inherited = signal.getsignal(signal.SIGTERM)
+
+        def stop(number: int, frame: Any) -> None:
+            self._stop()
+            if callable(inherited):
+                inherited(number, frame)
+
+        signal.signal(signal.SIGTERM, stop)
+
+
+def run_program(program: Program) -> int:
+    """Serve until told to stop; return the exit code."""
+    try:
+        program.run()
+    except HaltServer as halted:
+        return int(program.failure.value) or int(halted.exit_status)
+    except SystemExit as ended:
+        code = ended.code if isinstance(ended.code, int) else 1
+        return int(program.failure.value) or code
+    return 0
+
+
+def options(bind: str, threads: int, name: str) -> dict[str, Any]:
+    """Return gunicorn's settings for one program; `bind` is `unix:PATH` or `HOST:PORT`."""
+    shared_memory = Path("/dev/shm")  # noqa: S108  # heartbeat file only; it must not be on disk
+    return {
+        "bind": bind,
+        "workers": 1,
+        "worker_class": "gthread",
+        "threads": threads,
+        "timeout": 120,
+        "graceful_timeout": GRACE_S,
+        "keepalive": 75,
+        "loglevel": "error",
+        "accesslog": None,
+        "umask": 0o077,
+        "proc_name": f"appliance {name}",
+        "control_socket_disable": True,
+        "worker_tmp_dir": str(shared_memory) if shared_memory.is_dir() else None,
+    }
+
+
+def harden_process() -> None:
+    """No core dumps (they hold prompts in the clear), no files readable by others."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    os.umask(0o077)
+
+
+def die_with_parent(parent: int, number: signal.Signals) -> None:
+    """Ask the kernel to send `number` when the parent dies (Linux prctl(2), PR_SET_PDEATHSIG)."""
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, int(number), 0, 0, 0)
+    if os.getppid() != parent:
+        sys.exit(0)
+
+
+def _after_fork(server: Any, worker: Any) -> None:
+    die_with_parent(server.pid, signal.SIGKILL)

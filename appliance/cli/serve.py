@@ -1,0 +1,120 @@
+"""`appliance serve ledger|engine|gateway`: one program in the foreground, for containers."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import click
+from appliance.audit.client import LedgerClient
+from appliance.audit.log import Log
+from appliance.audit.service import create_app as create_ledger_app
+from appliance.cli.errors import exit_code_of, report
+from appliance.llama.server import create_app as create_engine_app
+
+from appliance.assembly import assemble
+from appliance.audit.actions import Outcome
+from appliance.cli.processes import (
+    Program,
+    die_with_parent,
+    harden_process,
+    options,
+    run_program,
+)
+from appliance.clock import System
+from appliance.config import Config
+from appliance.errors import NotInitialisedError
+from appliance.operations import operations_for
+from appliance.operations.recording import Recorder, system
+from appliance.web import create_app as create_gateway_app
+
+Made = tuple[Callable[..., Any], Callable[[], None]]
+PARTS = ("ledger", "engine", "gateway")
+LEDGER_THREADS = 64
+ENGINE_THREADS = 128
+
+
+def make_ledger(config: Config) -> Made:
+    """Return the record's service; verifies the record first and refuses to start when it lies."""
+    log = Log(config.paths.audit_db, System(), config.ledger)
+    return create_ledger_app(log), log.close
+
+
+def make_engine(config: Config) -> Made:
+    """Return the model's service; weights load in the background after this returns."""
+    return create_engine_app(config.paths.library, config.engine), lambda: None
+
+
+def make_gateway(config: Config) -> Made:
+    """Return the web service; closes answers that a crash left open before the first question."""
+    appliance = assemble(config, ledger=LedgerClient(config.paths.ledger_socket))
+    operations = operations_for(appliance)
+    closed = operations.asking.reconcile()
+    recorder, part = Recorder(appliance.ledger), system("gateway")
+    recorder.note(
+        part, "appliance.start", Outcome.SUCCESS, entity="gateway", content={"interrupted": closed}
+    )
+
+    def stop() -> None:
+        # In a thread of its own: a signal handler must not wait for locks it interrupted.
+        def end() -> None:
+            operations.asking.shutdown()
+            recorder.note(part, "appliance.stop", Outcome.SUCCESS, entity="gateway")
+
+        ending = threading.Thread(target=end)
+        ending.start()
+        ending.join()
+
+    return create_gateway_app(operations), stop
+
+
+MAKERS: dict[str, Callable[[Config], Made]] = {
+    "ledger": make_ledger,
+    "engine": make_engine,
+    "gateway": make_gateway,
+}
+
+
+def bind_of(config: Config, part: str) -> str:
+    """Return where a program listens: a Unix socket, or host and port for the gateway."""
+    if part == "gateway":
+        return f"{config.gateway.host}:{config.gateway.port}"
+    return f"unix:{config.paths.run / part}.sock"
+
+
+def threads_of(config: Config, part: str) -> int:
+    """Return how many requests a program serves at once; a watched answer holds one."""
+    fixed = {"ledger": LEDGER_THREADS, "engine": ENGINE_THREADS}
+    return fixed.get(part, config.gateway.threads)
+
+
+@click.command()
+@click.argument("part", type=click.Choice(PARTS))
+@click.option("--parent", type=int, hidden=True, help="stop when this process ends")
+@click.pass_obj
+def serve(context: Any, part: str, parent: int | None) -> None:
+    """Run one of the three programs in the foreground.
+
+    Meant for containers and for service managers; on one machine `appliance run` starts all
+    three and restarts what dies.
+
+    Example: appliance --state /var/lib/appliance serve ledger
+    """
+    if parent is not None:
+        die_with_parent(parent, signal.SIGTERM)
+    config: Config = context.config
+    if not config.state.is_dir():
+        raise NotInitialisedError(f"there is no state folder {config.state}")
+    harden_process()
+    os.environ.pop("GUNICORN_CMD_ARGS", None)  # settings come from one place
+    program = Program(
+        make=lambda: MAKERS[part](config),
+        options=options(bind_of(config, part), threads_of(config, part), part),
+        exit_code_of=exit_code_of,
+        report=report,
+    )
+    sys.exit(run_program(program))

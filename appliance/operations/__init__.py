@@ -1,0 +1,42 @@
+"""One verb each: authorise the actor, record the intent, do it, record the outcome.
+
+The only layer that changes state. Web routes and commands parse, call one operation, present.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from appliance.assembly import Appliance
+from appliance.operations.asking import Asking
+from appliance.operations.chats import Chats
+from appliance.operations.models import Models
+from appliance.operations.people import PeopleOperations
+from appliance.operations.records import Records
+from appliance.operations.sessions import Sessions
+
+
+@dataclass(frozen=True)
+class Operations:
+    """Every verb there is, over one set of parts."""
+
+    appliance: Appliance
+    asking: Asking
+    sessions: Sessions
+    people: PeopleOperations
+    chats: Chats
+    records: Records
+    models: Models
+
+
+def operations_for(appliance: Appliance) -> Operations:
+    """Return the verbs over these parts."""
+    return Operations(
+        appliance=appliance,
+        asking=Asking(appliance),
+        sessions=Sessions(appliance),
+        people=PeopleOperations(appliance),
+        chats=Chats(appliance),
+        records=Records(appliance),
+        models=Models(appliance),
+    )

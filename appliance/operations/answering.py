@@ -1,0 +1,280 @@
+"""The thread behind one answer: engine in, sealed text and a recorded outcome out.
+
+Whatever happens to the engine, the person or the disk, exactly one outcome is recorded for each
+intent: complete, stop or fail. When the record itself is away for a moment, the outcome waits
+for it; when it stays away, `close_interrupted` writes the outcome at the next start.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import structlog
+
+from appliance.assembly import Appliance
+from appliance.audit.actions import Outcome
+from appliance.audit.entry import ModelRef
+from appliance.conversations.store import UnfinishedAnswer
+from appliance.errors import (
+    AnswerTimeoutError,
+    ApplianceError,
+    EngineUnavailableError,
+    UnavailableError,
+)
+from appliance.identity.permissions import Actor
+from appliance.inference.engine import (
+    Delta,
+    Finished,
+    Generation,
+    Message,
+    Progress,
+    Queued,
+    Sampling,
+)
+from appliance.inference.limits import fit_history
+from appliance.operations.answer_run import AnswerRun
+from appliance.operations.measures import ANSWERS, FIRST_TOKEN
+from appliance.operations.questions import Question
+from appliance.operations.recording import Recorder, system
+
+log = structlog.get_logger(__name__)
+
+ENGINE_PATIENCE_S = 30.0
+RECORD_PATIENCE_S = 30.0
+RETRY_EVERY_S = 0.25
+MAX_STARTS = 3
+ACTION = {"complete": "answer.complete", "stopped": "answer.stop", "failed": "answer.fail"}
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How an answer ended, before it is sealed and recorded."""
+
+    state: str
+    reason: str
+    error: ApplianceError | None = None
+
+
+class Answering:
+    """Drives one run from its recorded intent to its recorded outcome."""
+
+    def __init__(
+        self,
+        appliance: Appliance,
+        recorder: Recorder,
+        run: AnswerRun,
+        actor: Actor,
+        question: Question,
+    ) -> None:
+        self._appliance = appliance
+        self._recorder = recorder
+        self._run = run
+        self._actor = actor
+        self._question = question
+        self._began = appliance.clock.monotonic_ns()
+        self._text: list[str] = []
+        self._finished: Finished | None = None
+
+    def run(self) -> None:
+        """Write the answer; never raises, because nobody would see it."""
+        try:
+            ending = self._generate()
+        except ApplianceError as error:
+            ending = Ending("failed", error.code, error)
+        except Exception as error:
+            log.exception("answer failed", answer=self._run.answer_id)
+            ending = Ending("failed", "internal", ApplianceError(f"internal error: {error}"))
+        try:
+            self._close(ending)
+        except Exception:
+            # The row stays open; `reconcile` records the outcome at the next start.
+            log.exception("outcome not recorded yet", answer=self._run.answer_id)
+            error = UnavailableError("the answer's outcome could not be recorded")
+            self._run.update(state="failed", error=error, elapsed_ms=self._elapsed_ms())
+
+    # --- generation
+
+    def _generate(self) -> Ending:
+        deadline = self._began + self._appliance.config.engine.answer_timeout_s * 1_000_000_000
+        for _ in range(MAX_STARTS):
+            if not self._engine_ready():
+                break
+            try:
+                return self._stream(deadline)
+            except EngineUnavailableError:
+                # No token was sent: the engine died on somebody else's request, or just now.
+                if self._text:
+                    raise
+        if self._run.stop_reason:
+            return Ending("stopped", self._run.stop_reason)
+        raise EngineUnavailableError("the model's process does not answer")
+
+    def _engine_ready(self) -> bool:
+        """Wait for the engine while it starts or loads; false when stopped or out of patience."""
+        waited = 0.0
+        while (status := self._appliance.engine.status()).state != "ready":
+            if status.state == "empty" or waited >= ENGINE_PATIENCE_S:
+                raise EngineUnavailableError(status.detail or "the model's process is not ready")
+            self._run.update(state="loading", elapsed_ms=self._elapsed_ms())
+            if self._run.wait_for_stop(RETRY_EVERY_S):
+                return False
+            waited += RETRY_EVERY_S
+        return True
+
+    def _stream(self, deadline: int) -> Ending:
+        request = self._request()
+        with contextlib.closing(self._appliance.engine.generate(request)) as progress:
+            for step in progress:
+                self._take(step)
+                if self._run.stop_reason:
+                    return Ending("stopped", self._run.stop_reason)
+                if self._appliance.clock.monotonic_ns() > deadline:
+                    raise AnswerTimeoutError("the answer took too long and was ended")
+        if self._finished is None:
+            raise EngineUnavailableError("the model's process ended in the middle of the answer")
+        return Ending("complete", self._finished.reason)
+
+    def _take(self, step: Progress) -> None:
+        elapsed = self._elapsed_ms()
+        if isinstance(step, Queued):
+            self._run.update(state="queued", position=step.position, elapsed_ms=elapsed)
+        elif isinstance(step, Delta):
+            if not self._text:
+                FIRST_TOKEN.observe(elapsed / 1000)
+                self._run.update(first_token_ms=elapsed)
+            self._text.append(step.text)
+            self._run.update(
+                state="answering", position=None, text="".join(self._text), elapsed_ms=elapsed
+            )
+        else:
+            self._finished = step
+
+    def _request(self) -> Generation:
+        settings, wish = self._appliance.config.engine, self._question.sampling
+        status = self._appliance.engine.status()
+        most = min(settings.max_answer_tokens, wish.max_tokens or settings.max_answer_tokens)
+        sampling = Sampling(
+            max_tokens=most,
+            temperature=(
+                settings.temperature_percent / 100 if wish.temperature is None else wish.temperature
+            ),
+            top_p=1.0 if wish.top_p is None else wish.top_p,
+            seed=wish.seed,
+            stop=wish.stop,
+        )
+        messages = self._messages(status.context_tokens)
+        return Generation(self._run.model.digest, messages, sampling)
+
+    def _messages(self, context_tokens: int) -> tuple[Message, ...]:
+        """Return the turns for the model; a chat's oldest turns give way, an API's never do."""
+        given = self._question.messages
+        if any(turn.role == "system" for turn in given):
+            return given
+        system_turn = Message("system", self._appliance.config.policy.system_prompt)
+        if self._question.conversation_id is None:
+            return (system_turn, *given)
+        turns = (system_turn, *self._history(), *given)
+        fitted = fit_history(turns, self._appliance.engine.count_tokens, _room(context_tokens))
+        self._run.update(dropped_turns=fitted.dropped)
+        return fitted.messages
+
+    def _history(self) -> Iterator[Message]:
+        """Yield earlier questions of this conversation that have an answer, with the answer."""
+        stored = self._appliance.conversations.messages(self._run.conversation_id, self._run.user)
+        for asked, answered in itertools.pairwise(stored):
+            if asked.role == "user" and answered.role == "assistant":
+                if answered.id == self._run.answer_id:
+                    return
+                if answered.state in {"complete", "stopped"} and answered.text:
+                    yield Message("user", asked.text)
+                    yield Message("assistant", answered.text)
+
+    # --- the end
+
+    def _close(self, ending: Ending) -> None:
+        elapsed = self._elapsed_ms()
+        prompt_tokens = self._finished.prompt_tokens if self._finished else None
+        answer_tokens = self._finished.answer_tokens if self._finished else None
+        sealed = self._appliance.conversations.finish(
+            self._run.answer_id,
+            state=ending.state,
+            text="".join(self._text),
+            error_code=ending.error.code if ending.error else None,
+            prompt_tokens=prompt_tokens,
+            answer_tokens=answer_tokens,
+            latency_ms=elapsed,
+        )
+        seq = self._record(ending, sealed.for_record(), elapsed)
+        self._appliance.conversations.set_outcome(self._run.answer_id, seq)
+        ANSWERS.labels(ending.state).inc()
+        self._run.update(
+            state=ending.state,
+            finish_reason=ending.reason,
+            error=ending.error,
+            elapsed_ms=elapsed,
+            position=None,
+            prompt_tokens=prompt_tokens,
+            answer_tokens=answer_tokens,
+            record_seq=seq,
+        )
+
+    def _record(self, ending: Ending, answer: dict[str, str | int], elapsed: int) -> int:
+        model = self._run.model
+        waited = 0.0
+        while True:
+            try:
+                return self._recorder.note(
+                    self._actor,
+                    ACTION[ending.state],
+                    Outcome.FAILURE if ending.error else Outcome.SUCCESS,
+                    entity=self._run.answer_id,
+                    purpose=self._question.purpose or self._appliance.config.policy.default_purpose,
+                    model=ModelRef(model.name, model.version, model.digest),
+                    tokens=self._tokens(),
+                    latency_ms=elapsed,
+                    content={
+                        "answer": answer,
+                        "reason": ending.reason,
+                        "request": self._run.intent_seq,
+                    },
+                ).seq
+            except UnavailableError:
+                if waited >= RECORD_PATIENCE_S:
+                    raise
+                self._run.wait_for_stop(RETRY_EVERY_S)
+                waited += RETRY_EVERY_S
+
+    def _tokens(self) -> dict[str, int] | None:
+        if self._finished is None:
+            return None
+        return {"prompt": self._finished.prompt_tokens, "answer": self._finished.answer_tokens}
+
+    def _elapsed_ms(self) -> int:
+        return (self._appliance.clock.monotonic_ns() - self._began) // 1_000_000
+
+
+def close_interrupted(appliance: Appliance, recorder: Recorder, answer: UnfinishedAnswer) -> None:
+    """Record the outcome of an answer that a crash cut off; its row says the same."""
+    sealed = appliance.conversations.close_unfinished(answer.answer_id, "interrupted")
+    receipt = recorder.note(
+        system("gateway"),
+        ACTION[sealed.state],
+        Outcome.FAILURE if sealed.state == "failed" else Outcome.SUCCESS,
+        entity=answer.answer_id,
+        model=ModelRef(answer.model_name, answer.model_version, answer.model_digest),
+        content={
+            "answer": sealed.sealed.for_record(),
+            "reason": "interrupted" if sealed.state == "failed" else "recorded late",
+            "request": answer.intent_seq,
+            "person": answer.user_id,
+        },
+    )
+    appliance.conversations.set_outcome(answer.answer_id, receipt.seq)
+
+
+def _room(context_tokens: int) -> int:
+    """Return how many tokens a chat's prompt may have: a quarter is kept for the answer."""
+    return max(context_tokens - context_tokens // 4, 1)

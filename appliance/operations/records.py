@@ -1,0 +1,88 @@
+"""The auditor's verbs: search, verify, export. Reading the record is itself recorded first."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from appliance.assembly import Appliance
+from appliance.audit.actions import Outcome
+from appliance.audit.query import Page, Query
+from appliance.audit.verify import VerifiedRecord
+from appliance.errors import ApplianceError, BadInputError
+from appliance.identity.permissions import Actor, Permission
+from appliance.operations.recording import Recorder
+from appliance.operations.sessions import anonymous
+
+FORMATS = ("ndjson", "csv")
+
+
+class Records:
+    """What may be done with the record: everything but changing it."""
+
+    def __init__(self, appliance: Appliance) -> None:
+        self._ledger = appliance.ledger
+        self._recorder = Recorder(appliance.ledger)
+
+    def search(self, actor: Actor, query: Query) -> Page:
+        """Return matching entries, newest first; filters and count are recorded, not results."""
+        self._recorder.authorise(actor, Permission.RECORD_READ, "record.read")
+        page = self._ledger.search(query)
+        self._recorder.note(
+            actor,
+            "record.read",
+            Outcome.SUCCESS,
+            content={"filters": query.stated(), "count": len(page.entries)},
+        )
+        return page
+
+    def verify(self, actor: Actor) -> VerifiedRecord:
+        """Verify the whole record; raises TamperedError naming the first bad entry."""
+        self._recorder.authorise(actor, Permission.RECORD_VERIFY, "record.verify")
+        try:
+            verified = self._ledger.verify()
+        except ApplianceError as error:
+            self._recorder.note(
+                actor, "record.verify", Outcome.FAILURE, content={"code": error.code}
+            )
+            raise
+        self._recorder.note(
+            actor, "record.verify", Outcome.SUCCESS, content={"entries": verified.entries}
+        )
+        return verified
+
+    def export(self, actor: Actor, form: str, query: Query) -> Iterator[bytes]:
+        """Yield the export in pieces; the intent is durable before the first byte leaves."""
+        self._recorder.authorise(actor, Permission.RECORD_EXPORT, "record.export")
+        if form not in FORMATS:
+            error = BadInputError(f"there is no format {form}", hint="choose ndjson or csv")
+            self._recorder.refuse(actor, "record.export", error)
+            raise error
+        facts = {"format": form, "filters": query.stated()}
+        self._recorder.note(actor, "record.export", Outcome.INTENT, content=facts)
+        return self._pieces(actor, form, query, facts)
+
+    def _pieces(
+        self, actor: Actor, form: str, query: Query, facts: dict[str, object]
+    ) -> Iterator[bytes]:
+        sent, outcome = 0, Outcome.FAILURE
+        try:
+            for piece in self._ledger.export(form, query):
+                yield piece
+                sent += len(piece)
+            outcome = Outcome.SUCCESS
+        finally:
+            self._recorder.note(actor, "record.export", outcome, content={**facts, "bytes": sent})
+
+    def note_refusal(
+        self, actor: Actor | None, source: str, error: ApplianceError, where: str
+    ) -> None:
+        """Record a request that was refused before it became an operation (`where`: its route)."""
+        # A refusal stands even when the record is away: nothing was done.
+        with contextlib.suppress(ApplianceError):
+            self._recorder.note(
+                actor or anonymous(source),
+                "request.refuse",
+                Outcome.REFUSED,
+                content={"code": error.code, "route": where},
+            )

@@ -1,0 +1,135 @@
+"""Make a state folder: keys, databases, the record's first entry, the first administrator.
+
+Everything is made beside the final place and renamed into it at the end, so there is either a
+whole state folder or none. Nothing that exists is ever replaced.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from appliance import durable
+from appliance.assembly import Appliance, assemble
+from appliance.audit.actions import Outcome
+from appliance.audit.log import Log
+from appliance.config import Config
+from appliance.database import Database
+from appliance.errors import ConflictError, VerificationError
+from appliance.identity import passwords
+from appliance.identity.permissions import Actor, Permission
+from appliance.identity.roles import Role
+from appliance.operations.models import ASKING_ROLES, Models
+from appliance.operations.recording import Recorder, system
+from appliance.sealing import KeyWrapper
+
+DEMO_PUBLISHER = "demo"
+
+
+@dataclass(frozen=True)
+class Credential:
+    """A fresh password, held in memory only, to be shown once."""
+
+    role: str
+    name: str
+    password: str
+
+
+@dataclass(frozen=True)
+class Initialised:
+    """What `initialise` made: the record's name and the first credentials."""
+
+    log_id: str
+    credentials: tuple[Credential, ...]
+
+
+def initialise(config: Config, actor: Actor, demo: Path | None = None) -> Initialised:
+    """Make the state folder; with `demo`, a folder with the demo's bundle, also a demo user.
+
+    Raises ConflictError when the folder exists already and holds anything.
+    """
+    final = config.state
+    if final.exists() and any(final.iterdir()):
+        raise ConflictError(
+            f"{final} is in use already",
+            hint="nothing was changed; name another folder with --state, or use this one as it is",
+        )
+    final.parent.mkdir(parents=True, exist_ok=True)
+    fresh = final.with_name(f".{final.name}.{secrets.token_hex(4)}.init")
+    try:
+        result = _fill(replace(config, state=fresh), actor, demo)
+        if final.exists():
+            final.rmdir()
+        fresh.rename(final)
+    except BaseException:
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise
+    durable.sync_folder(final.parent)
+    return result
+
+
+def _fill(config: Config, actor: Actor, demo: Path | None) -> Initialised:
+    log_id = _make_parts(config)
+    appliance = assemble(config)
+    try:
+        recorder = Recorder(appliance.ledger)
+        recorder.note(actor, "appliance.init", Outcome.SUCCESS, entity=log_id)
+        credentials = [_account(appliance, recorder, actor, Role.ADMINISTRATOR, "admin")]
+        if demo is not None:
+            credentials.insert(0, _account(appliance, recorder, actor, Role.CLINICIAN, "demo"))
+            _bring_in_demo(appliance, recorder, actor, demo)
+    finally:
+        appliance.close()
+    return Initialised(log_id, tuple(credentials))
+
+
+def _make_parts(config: Config) -> str:
+    paths = config.paths
+    folders = (
+        paths.state, paths.content_key.parent, paths.library, paths.trust, paths.staging, paths.run
+    )  # fmt: skip
+    for folder in folders:
+        folder.mkdir(mode=0o700)
+        os.chmod(folder, 0o700)  # mkdir's mode is narrowed by the umask only
+    KeyWrapper.create_file(paths.content_key)
+    Database.create(paths.appliance_db, "appliance").close()
+    Database.create(paths.keys_db, "keys").close()
+    log_id = f"{config.site.name}/audit/{secrets.token_hex(8)}"
+    Log.create(paths.audit_db, log_id, config.ledger.reserve_bytes)
+    return log_id
+
+
+def _account(
+    appliance: Appliance, recorder: Recorder, actor: Actor, role: Role, name: str
+) -> Credential:
+    password = passwords.generate_password()
+    with recorder.change(actor, Permission.USERS_MANAGE, "user.add", role=str(role)) as change:
+        user = appliance.people.add(name, role, passwords.hash_password(password))
+        change.entity = user.id
+    return Credential(str(role), name, password)
+
+
+def _bring_in_demo(appliance: Appliance, recorder: Recorder, actor: Actor, demo: Path) -> None:
+    """Import the demo through the same door as any model, pinned by this release's fingerprint.
+
+    The second person is waived for this one bundle, because the people do not exist yet: the
+    record says so by rule, and a model that is not marked as a demo is refused here.
+    """
+    bundle = demo / "bundle"
+    fingerprint = (demo / "root.sha256").read_text().split()[0]
+    models = Models(appliance)
+    models.trust(actor, DEMO_PUBLISHER, (bundle / "metadata/1.root.json").read_bytes(), fingerprint)
+    for model in models.import_bundle(actor, bundle):
+        if not model.demo:
+            raise VerificationError(f"{model.name} is not marked as a demo")
+        rule = "demo-pinned-by-release"
+        first = system("init")
+        with recorder.change(first, None, "model.approve", model.id, rule=rule):
+            appliance.library.set_approved(model.id, first.user, ASKING_ROLES)
+        with recorder.change(
+            first, None, "model.activate", model.id, rule=rule, digest=model.digest
+        ):
+            appliance.library.set_active(model.id)
