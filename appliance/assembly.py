@@ -36,6 +36,7 @@ class Appliance:
 
     def close(self) -> None:
         """Release files and connections; what was acknowledged is durable already."""
+        self.engine.close()
         self.ledger.close()
         for database in self.databases:
             database.close()
@@ -63,7 +64,7 @@ def assemble(
     return Appliance(
         config=config,
         clock=clock,
-        ledger=ledger or open_ledger(paths, config.ledger, clock),
+        ledger=ledger or open_ledger(paths, config, clock),
         people=People(main, clock, config.gateway),
         conversations=Conversations(main, keys, wrapper, clock),
         library=Library(main, paths.library, paths.staging, clock),

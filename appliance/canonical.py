@@ -20,10 +20,10 @@ MAX_INTEGER = 2**53 - 1
 
 def encode(value: Mapping[str, Any]) -> bytes:
     """Return the canonical UTF-8 bytes of `value`; raise BadInputError outside the profile."""
-    _check(value, "$")
     try:
+        _check(value, "$")
         return rfc8785.dumps(dict(value))
-    except (rfc8785.CanonicalizationError, UnicodeEncodeError) as error:
+    except (rfc8785.CanonicalizationError, UnicodeEncodeError, RecursionError) as error:
         raise BadInputError(f"value cannot be encoded canonically: {error}") from error
 
 

@@ -144,6 +144,9 @@ class Paths:
         return self.run / "engine.sock"
 
 
+# Linux sockaddr_un.sun_path: 108 bytes with the final zero.
+MAX_SOCKET_PATH = 107
+
 SECTIONS: Mapping[str, type] = {
     "site": Site,
     "gateway": Gateway,
@@ -256,6 +259,11 @@ def _check(config: Config) -> None:
     _in_range("engine.temperature_percent", config.engine.temperature_percent, 0, 200)
     _in_range("ledger.reserve_bytes", config.ledger.reserve_bytes, 1_048_576, 1_073_741_824)
     _in_range("ledger.max_group", config.ledger.max_group, 1, 4_096)
+    if len(bytes(config.paths.ledger_socket)) > MAX_SOCKET_PATH:
+        raise ConfigurationError(
+            f"the path {config.state} is too long for the sockets inside it",
+            hint=f"choose a state folder whose path has at most {MAX_SOCKET_PATH - 16} bytes",
+        )
     if policy.default_purpose not in policy.purposes:
         raise ConfigurationError("policy.default_purpose is not one of policy.purposes")
     if not gateway.behind_tls and not _is_loopback(gateway.host):

@@ -16,11 +16,17 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config as AlembicConfig
 from sqlalchemy import event, orm
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DatabaseError, OperationalError
 
-from appliance.errors import DiskFullError, NotInitialisedError, UnavailableError
+from appliance.errors import (
+    DiskFullError,
+    NotInitialisedError,
+    UnavailableError,
+    VerificationError,
+)
 
 MIGRATIONS = Path(__file__).with_name("migrations")
+READING = "appliance_reading"  # execution option of connections that will not write
 
 
 class Base(orm.DeclarativeBase):
@@ -34,6 +40,10 @@ class KeysBase(orm.DeclarativeBase):
 class Database:
     """One SQLite file; every unit of work is one transaction.
 
+    `session` takes the write lock before its first read, so nothing changes between what it
+    reads and what it writes; keep slow work out of it. `reading` sees one moment of the file and
+    waits for nobody.
+
     Raises NotInitialisedError when the file is missing: only `create` makes one.
     """
 
@@ -41,9 +51,14 @@ class Database:
         if not path.exists():
             raise NotInitialisedError(f"the database {path} is missing")
         self.path = path
-        self._engine = sa.create_engine(f"sqlite:///{path}")
+        # Transactions are short, and SQLite itself says who waits: a second queue of its own,
+        # with an error of its own, would add nothing.
+        self._engine = sa.create_engine(f"sqlite:///{path}", max_overflow=-1)
         event.listen(self._engine, "connect", _prepare)
+        event.listen(self._engine, "begin", _begin)
+        self._reading = self._engine.execution_options(**{READING: True})
         self._sessions = orm.sessionmaker(self._engine, expire_on_commit=False)
+        self._readers = orm.sessionmaker(self._reading, expire_on_commit=False)
 
     @classmethod
     def create(cls, path: Path, branch: str) -> Database:
@@ -56,9 +71,11 @@ class Database:
     def migrate(self, branch: str) -> None:
         """Bring the schema up to date; does nothing when it is."""
         settings = AlembicConfig()
-        settings.set_main_option("script_location", str(MIGRATIONS))
-        settings.set_main_option("version_locations", str(MIGRATIONS / branch))
-        with self._engine.begin() as connection:
+        # Neither a space nor a percent sign in the path may be taken for syntax.
+        settings.set_main_option("path_separator", "newline")
+        settings.set_main_option("script_location", _plain(MIGRATIONS))
+        settings.set_main_option("version_locations", _plain(MIGRATIONS / branch))
+        with _translated(), self._engine.begin() as connection:
             settings.attributes["connection"] = connection
             settings.attributes["branch"] = branch
             command.upgrade(settings, "head")
@@ -66,21 +83,36 @@ class Database:
     @contextlib.contextmanager
     def session(self) -> Iterator[orm.Session]:
         """Yield a session; commits at the end, rolls back on any error."""
-        try:
-            with self._sessions.begin() as session:
-                yield session
-        except OperationalError as error:
-            raise _translate(error) from error
+        with _translated(), self._sessions.begin() as session:
+            yield session
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[orm.Session]:
+        """Yield a session for reading; nothing written in it is kept."""
+        with _translated(), self._readers() as session:
+            yield session
 
     def connect(self) -> contextlib.AbstractContextManager[sa.Connection]:
         """Return a plain connection, for checks of the file itself."""
-        return self._engine.connect()
+        return self._reading.connect()
 
     def close(self) -> None:
         self._engine.dispose()
 
 
+def _plain(path: Path) -> str:
+    return str(path).replace("%", "%%")
+
+
+def _begin(connection: sa.Connection) -> None:
+    # The driver by itself would begin only at the first write, and never before DDL: what was
+    # read before would be of another moment, and half a migration would stay.
+    reading = connection.get_execution_options().get(READING, False)
+    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+
 def _prepare(connection: sqlite3.Connection, _record: object) -> None:
+    connection.isolation_level = None  # transactions are begun by `_begin` alone
     cursor = connection.cursor()
     for pragma in (
         "journal_mode=WAL",
@@ -93,7 +125,20 @@ def _prepare(connection: sqlite3.Connection, _record: object) -> None:
     cursor.close()
 
 
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except OperationalError as error:
+        raise _translate(error) from error
+    except DatabaseError as error:
+        # Its subclasses tell of the caller's mistakes; itself, that the file is not sound.
+        if type(error) is not DatabaseError:
+            raise
+        raise VerificationError(f"a database file is damaged: {error.orig}") from error
+
+
 def _translate(error: OperationalError) -> Exception:
-    if "disk is full" in str(error) or "database or disk is full" in str(error):
+    if "disk is full" in str(error):
         return DiskFullError("the database cannot grow: the disk is full")
     return UnavailableError(f"the database does not answer: {error.orig}")

@@ -23,27 +23,24 @@ def write(path: Path, data: bytes, *, mode: int = 0o600) -> None:
 
     Raises DiskFullError when there is no room; the old file is then untouched.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
-    try:
-        with translated(), open_new(temporary, mode) as descriptor:
-            view = memoryview(data)
-            while view:
-                view = view[os.write(descriptor, view) :]
-            os.fsync(descriptor)
+    with _written_beside(path, data, mode) as temporary:
         temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
     sync_folder(path.parent)
 
 
 def create(path: Path, data: bytes, *, mode: int = 0o600) -> None:
-    """Write a file that must not exist yet; raise ConflictError when it does."""
-    if path.exists():
-        raise ConflictError(
-            f"{path} exists already", hint="it was left as it is; move it away first"
-        )
-    write(path, data, mode=mode)
+    """Write a file that must not exist yet; raise ConflictError when it does.
+
+    Of two that create the same file at once, one alone succeeds: a link never replaces.
+    """
+    with _written_beside(path, data, mode) as temporary:
+        try:
+            os.link(temporary, path)
+        except FileExistsError as error:
+            raise ConflictError(
+                f"{path} exists already", hint="it was left as it is; move it away first"
+            ) from error
+    sync_folder(path.parent)
 
 
 def sync_folder(folder: Path) -> None:
@@ -64,6 +61,21 @@ def open_new(path: Path, mode: int) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _written_beside(path: Path, data: bytes, mode: int) -> Iterator[Path]:
+    """Yield a durable file with `data` next to `path`; it is gone afterwards unless renamed."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
+    try:
+        with translated(), open_new(temporary, mode) as descriptor:
+            view = memoryview(data)
+            while view:
+                view = view[os.write(descriptor, view) :]
+            os.fsync(descriptor)
+        yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

@@ -80,13 +80,13 @@ class NotSignedInError(ApplianceError):
 
 
 class SessionExpiredError(NotSignedInError):
-    """The session of `user` (an account id) was idle or open for too long; it is closed now."""
+    """A session was idle or open for too long and is closed now; `user_id` says whose."""
 
     code = "session_expired"
 
-    def __init__(self, message: str, *, user: str) -> None:
+    def __init__(self, message: str, *, user_id: str) -> None:
         super().__init__(message)
-        self.user = user
+        self.user_id = user_id
 
 
 class ForbiddenError(ApplianceError):

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from appliance import durable
 from appliance.canonical import sha256
-from appliance.errors import NotInitialisedError, VerificationError
+from appliance.errors import BadInputError, NotInitialisedError, VerificationError
 
 KEY_BYTES = 32
 NONCE_BYTES = 12
@@ -64,9 +64,13 @@ class ContentKey:
         self.commitment = _derive(secret, b"appliance content commitment v1")
 
     def seal(self, text: str, context: str) -> Sealed:
-        """Encrypt `text` for the place named by `context`."""
+        """Encrypt `text` for the place named by `context`; BadInputError unless it is Unicode."""
+        try:
+            data = text.encode()
+        except UnicodeEncodeError as error:  # half of a surrogate pair, as JSON can carry it
+            raise BadInputError("the text is not valid Unicode; nothing was stored") from error
         nonce = os.urandom(NONCE_BYTES)
-        body = self._cipher.encrypt(nonce, _pad(text.encode()), self._bound(context))
+        body = self._cipher.encrypt(nonce, _pad(data), self._bound(context))
         return Sealed(FORMAT + nonce + body, self.key_id, self.commitment)
 
     def open(self, data: bytes, context: str) -> str:

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import click
-from appliance.cli.actor import console_actor
 
 from appliance import durable
+from appliance.cli.actor import console_actor
 from appliance.cli.processes import harden_process
 from appliance.cli.supervisor import PartRefusedError, Supervisor
 from appliance.config import Config

@@ -10,14 +10,14 @@ from collections.abc import Callable
 from typing import Any
 
 import click
+
+from appliance.assembly import assemble
+from appliance.audit.access import boot_id
+from appliance.audit.actions import Outcome
 from appliance.audit.client import LedgerClient
 from appliance.audit.log import Log
 from appliance.audit.service import create_app as create_ledger_app
 from appliance.cli.errors import exit_code_of, report
-from appliance.llama.server import create_app as create_engine_app
-
-from appliance.assembly import assemble
-from appliance.audit.actions import Outcome
 from appliance.cli.processes import (
     Program,
     die_with_parent,
@@ -28,6 +28,7 @@ from appliance.cli.processes import (
 from appliance.clock import System
 from appliance.config import Config
 from appliance.errors import NotInitialisedError
+from appliance.llama.server import create_app as create_engine_app
 from appliance.operations import operations_for
 from appliance.operations.recording import Recorder, system
 from appliance.web import create_app as create_gateway_app
@@ -40,13 +41,14 @@ ENGINE_THREADS = 128
 
 def make_ledger(config: Config) -> Made:
     """Return the record's service; verifies the record first and refuses to start when it lies."""
-    log = Log(config.paths.audit_db, System(), config.ledger)
+    log = Log(config.paths.audit_db, System(), boot_id(), config.ledger)
     return create_ledger_app(log), log.close
 
 
 def make_engine(config: Config) -> Made:
     """Return the model's service; weights load in the background after this returns."""
-    return create_engine_app(config.paths.library, config.engine), lambda: None
+    application = create_engine_app(config.paths.library, config.engine)
+    return application, application.extensions["llama"].close
 
 
 def make_gateway(config: Config) -> Made:

@@ -96,6 +96,10 @@ class Engine(Protocol):
 
     def generate(self, request: Generation) -> Generator[Progress, None, None]: ...
 
+    def close(self) -> None:
+        """Let go of connections; running answers of other threads end with an error."""
+        ...
+
     def reload(self) -> None:
         """Ask the engine to load the model that the library names as active now."""
         ...

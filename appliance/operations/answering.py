@@ -22,6 +22,7 @@ from appliance.errors import (
     AnswerTimeoutError,
     ApplianceError,
     EngineUnavailableError,
+    RecordUnavailableError,
     UnavailableError,
 )
 from appliance.identity.permissions import Actor
@@ -92,8 +93,8 @@ class Answering:
         except Exception:
             # The row stays open; `reconcile` records the outcome at the next start.
             log.exception("outcome not recorded yet", answer=self._run.answer_id)
-            error = UnavailableError("the answer's outcome could not be recorded")
-            self._run.update(state="failed", error=error, elapsed_ms=self._elapsed_ms())
+            unrecorded = RecordUnavailableError("the answer's outcome could not be recorded")
+            self._run.update(state="failed", error=unrecorded, elapsed_ms=self._elapsed_ms())
 
     # --- generation
 
@@ -177,7 +178,10 @@ class Answering:
         if self._question.conversation_id is None:
             return (system_turn, *given)
         turns = (system_turn, *self._history(), *given)
-        fitted = fit_history(turns, self._appliance.engine.count_tokens, _room(context_tokens))
+        # Room for an answer stays free, up to a third of the context.
+        most = self._appliance.config.engine.max_answer_tokens
+        budget = context_tokens - min(most, context_tokens // 3)
+        fitted = fit_history(turns, self._appliance.engine.count_tokens, budget)
         self._run.update(dropped_turns=fitted.dropped)
         return fitted.messages
 
@@ -273,8 +277,3 @@ def close_interrupted(appliance: Appliance, recorder: Recorder, answer: Unfinish
         },
     )
     appliance.conversations.set_outcome(answer.answer_id, receipt.seq)
-
-
-def _room(context_tokens: int) -> int:
-    """Return how many tokens a chat's prompt may have: a quarter is kept for the answer."""
-    return max(context_tokens - context_tokens // 4, 1)

@@ -5,6 +5,7 @@ Content is closed by default: nobody but the author opens a conversation, whatev
 
 from __future__ import annotations
 
+import builtins
 from contextlib import AbstractContextManager
 
 from appliance.assembly import Appliance
@@ -26,7 +27,7 @@ class Chats:
 
     def list(
         self, actor: Actor, *, archived: bool = False, search: str = ""
-    ) -> list[ConversationInfo]:
+    ) -> builtins.list[ConversationInfo]:
         """Return the actor's own conversations, newest first, without those made by programs."""
         require(actor, Permission.OWN_CONTENT)
         found = self._store.list(actor.user, archived=archived, search=search)
@@ -34,7 +35,7 @@ class Chats:
 
     def open(
         self, actor: Actor, conversation_id: str
-    ) -> tuple[ConversationInfo, list[MessageInfo]]:
+    ) -> tuple[ConversationInfo, builtins.list[MessageInfo]]:
         """Return one conversation with its texts; reading it is recorded."""
         self._recorder.authorise(
             actor, Permission.OWN_CONTENT, "conversation.read", conversation_id

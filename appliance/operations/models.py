@@ -5,6 +5,7 @@ Two people agree before a model answers: whoever imports it can never be the one
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 from collections.abc import Callable
 from pathlib import Path
@@ -34,7 +35,7 @@ class Models:
         self._clock = appliance.clock
         self._recorder = Recorder(appliance.ledger)
 
-    def list(self, actor: Actor) -> list[ModelInfo]:
+    def list(self, actor: Actor) -> builtins.list[ModelInfo]:
         """Return every model in the library, whatever its state."""
         require(actor, Permission.MODELS_LIST)
         return self._library.models()
@@ -44,7 +45,7 @@ class Models:
         require(actor, Permission.MODELS_LIST)
         return self._library.by_name(name, version)
 
-    def publishers(self, actor: Actor) -> list[PublisherInfo]:
+    def publishers(self, actor: Actor) -> builtins.list[PublisherInfo]:
         """Return whose bundles are accepted."""
         require(actor, Permission.MODELS_LIST)
         return self._library.publishers()

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Generator, Mapping
+from typing import Any
 
 from appliance.assembly import Appliance
 from appliance.audit.actions import Outcome
+from appliance.audit.ledger import FORMATS, VerifiedRecord
 from appliance.audit.query import Page, Query
-from appliance.audit.verify import VerifiedRecord
 from appliance.errors import ApplianceError, BadInputError
 from appliance.identity.permissions import Actor, Permission
 from appliance.operations.recording import Recorder
 from appliance.operations.sessions import anonymous
-
-FORMATS = ("ndjson", "csv")
 
 
 class Records:
@@ -32,7 +31,7 @@ class Records:
             actor,
             "record.read",
             Outcome.SUCCESS,
-            content={"filters": query.stated(), "count": len(page.entries)},
+            content={"filters": query.to_json(), "count": len(page.entries)},
         )
         return page
 
@@ -51,20 +50,20 @@ class Records:
         )
         return verified
 
-    def export(self, actor: Actor, form: str, query: Query) -> Iterator[bytes]:
+    def export(self, actor: Actor, form: str, query: Query) -> Generator[bytes, None, None]:
         """Yield the export in pieces; the intent is durable before the first byte leaves."""
         self._recorder.authorise(actor, Permission.RECORD_EXPORT, "record.export")
         if form not in FORMATS:
             error = BadInputError(f"there is no format {form}", hint="choose ndjson or csv")
             self._recorder.refuse(actor, "record.export", error)
             raise error
-        facts = {"format": form, "filters": query.stated()}
+        facts = {"format": form, "filters": query.to_json()}
         self._recorder.note(actor, "record.export", Outcome.INTENT, content=facts)
         return self._pieces(actor, form, query, facts)
 
     def _pieces(
-        self, actor: Actor, form: str, query: Query, facts: dict[str, object]
-    ) -> Iterator[bytes]:
+        self, actor: Actor, form: str, query: Query, facts: Mapping[str, Any]
+    ) -> Generator[bytes, None, None]:
         sent, outcome = 0, Outcome.FAILURE
         try:
             for piece in self._ledger.export(form, query):

@@ -1,0 +1,55 @@
+"""Model cards: a TOML text, signed with the weights, that tells people what a model is for.
+
+Required are `name`, `version` and `licence`, which must be those of the signed description;
+`demo = true` marks a model that is no use for care. Everything else is for people to read.
+Pure. Not here: how a card is shown.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from appliance.bundles.manifest import MAX_CARD_BYTES, VerifiedModel
+from appliance.bundles.refusals import UnsafeModelError
+
+
+@dataclass(frozen=True)
+class Card:
+    """A parsed card: the text as it was signed, and what the appliance itself relies on."""
+
+    text: str
+    name: str
+    version: str
+    licence: str
+    demo: bool
+    values: Mapping[str, Any]
+
+
+def parse(data: bytes) -> Card:
+    """Return the card; raise UnsafeModelError when it is no TOML or lacks a required value."""
+    if len(data) > MAX_CARD_BYTES:
+        raise UnsafeModelError(f"the model card is larger than {MAX_CARD_BYTES} bytes")
+    try:
+        text = data.decode("utf-8")
+        values = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UnsafeModelError(f"the model card is not TOML: {error}") from error
+    required = {key: values.get(key) for key in ("name", "version", "licence")}
+    for key, value in required.items():
+        if not isinstance(value, str) or not value:
+            raise UnsafeModelError(f"the model card states no {key}")
+    demo = values.get("demo", False)
+    if not isinstance(demo, bool):
+        raise UnsafeModelError("the model card's `demo` is neither true nor false")
+    return Card(text=text, demo=demo, values=values, **{k: str(v) for k, v in required.items()})
+
+
+def check(card: Card, model: VerifiedModel) -> None:
+    """Raise UnsafeModelError unless the card is about the model that was signed."""
+    for key in ("name", "version", "licence"):
+        stated, signed = getattr(card, key), getattr(model, key)
+        if stated != signed:
+            raise UnsafeModelError(f"the model card says {key} {stated!r}, signed was {signed!r}")

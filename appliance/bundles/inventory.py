@@ -1,0 +1,59 @@
+"""What is known of a model and of a publisher, as values. Pure.
+
+Not here: the rows they come from (`store`), the files they speak of (`library`).
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from typing import Any
+
+from appliance.bundles.states import State
+
+
+@dataclass(frozen=True)
+class PublisherInfo:
+    """A trusted publisher; `root_sha256` is the fingerprint that a person confirmed.
+
+    The byte fields are the newest trusted metadata, None before the first bundle.
+    """
+
+    id: str
+    name: str
+    root_sha256: str
+    root: bytes
+    root_version: int
+    timestamp: bytes | None
+    snapshot: bytes | None
+    targets: bytes | None
+    targets_version: int
+    added_by: str
+    created: float
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """A model as the rest of the appliance sees it; `card_text` is the TOML as it was signed."""
+
+    id: str
+    name: str
+    version: str
+    digest: str
+    state: State
+    reason: str
+    roles: frozenset[str]
+    card_text: str
+    publisher: str
+    security_epoch: int
+    context_tokens: int
+    bytes: int
+    demo: bool
+    imported_by: str
+    approved_by: str | None
+    created: float
+    changed: float
+
+    @property
+    def card(self) -> dict[str, Any]:
+        return tomllib.loads(self.card_text)

@@ -1,0 +1,196 @@
+"""Rows of models and publishers in appliance.db; every method is one transaction.
+
+`(name, version)` and the digest are unique: a version never changes its content, and content
+never changes its name. A publisher's row holds the newest metadata that was ever trusted, which
+is the floor below which no later bundle may go.
+Not here: files (`library`), whether a change is allowed (`states`), who may ask for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import orm
+from sqlalchemy.exc import IntegrityError
+
+from appliance.bundles.inventory import ModelInfo, PublisherInfo
+from appliance.bundles.states import State, require
+from appliance.database import Base, Database
+from appliance.errors import ConflictError, NotFoundError
+
+
+class PublisherRow(Base):
+    """One publisher of models, and the newest of its metadata that this appliance trusts."""
+
+    __tablename__ = "publishers"
+
+    id: orm.Mapped[str] = orm.mapped_column(sa.String(40), primary_key=True)
+    name: orm.Mapped[str] = orm.mapped_column(sa.String(100), unique=True)
+    root_sha256: orm.Mapped[str] = orm.mapped_column(sa.String(64), unique=True)
+    root: orm.Mapped[bytes] = orm.mapped_column(sa.LargeBinary)
+    root_version: orm.Mapped[int]
+    timestamp: orm.Mapped[bytes | None] = orm.mapped_column(sa.LargeBinary)
+    snapshot: orm.Mapped[bytes | None] = orm.mapped_column(sa.LargeBinary)
+    targets: orm.Mapped[bytes | None] = orm.mapped_column(sa.LargeBinary)
+    targets_version: orm.Mapped[int] = orm.mapped_column(default=0)
+    added_by: orm.Mapped[str] = orm.mapped_column(sa.String(40))
+    created: orm.Mapped[float]
+
+
+class ModelRow(Base):
+    """One version of one model; its weights lie in the library under `digest`."""
+
+    __tablename__ = "models"
+    __table_args__ = (sa.UniqueConstraint("name", "version", name="models_name_version"),)
+
+    id: orm.Mapped[str] = orm.mapped_column(sa.String(40), primary_key=True)
+    name: orm.Mapped[str] = orm.mapped_column(sa.String(64), index=True)
+    version: orm.Mapped[str] = orm.mapped_column(sa.String(64))
+    digest: orm.Mapped[str] = orm.mapped_column(sa.String(64), unique=True)
+    state: orm.Mapped[str] = orm.mapped_column(sa.String(20))
+    reason: orm.Mapped[str] = orm.mapped_column(sa.Text, default="")
+    roles: orm.Mapped[str] = orm.mapped_column(sa.String(200), default="")
+    card_text: orm.Mapped[str] = orm.mapped_column("card", sa.Text)
+    publisher: orm.Mapped[str] = orm.mapped_column(sa.ForeignKey("publishers.id"))
+    security_epoch: orm.Mapped[int]
+    context_tokens: orm.Mapped[int]
+    bytes: orm.Mapped[int] = orm.mapped_column(sa.BigInteger)
+    demo: orm.Mapped[bool] = orm.mapped_column(default=False)
+    imported_by: orm.Mapped[str] = orm.mapped_column(sa.String(40))
+    approved_by: orm.Mapped[str | None] = orm.mapped_column(sa.String(40))
+    created: orm.Mapped[float]
+    changed: orm.Mapped[float]
+
+
+class ModelStore:
+    """Reads and writes the rows; every change of state goes through `states.require`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add_publisher(self, publisher: PublisherInfo) -> None:
+        """Add a publisher; raise ConflictError when its name or root is known already."""
+        try:
+            with self._database.session() as session:
+                session.add(PublisherRow(**vars(publisher)))
+        except IntegrityError as error:
+            raise ConflictError(
+                f"a publisher named {publisher.name}, or one with this root, is trusted already",
+                hint="nothing was changed; `appliance trust list` shows it",
+            ) from error
+
+    def publishers(self) -> list[PublisherInfo]:
+        """Return every publisher, by name."""
+        with self._database.session() as session:
+            rows = session.scalars(sa.select(PublisherRow).order_by(PublisherRow.name))
+            return [_publisher(row) for row in rows]
+
+    def keep_root(self, publisher_id: str, root: bytes, version: int) -> None:
+        """Make `root` the trusted root; an older version than the present one changes nothing."""
+        with self._database.session() as session:
+            row = session.get_one(PublisherRow, publisher_id)
+            if version > row.root_version:
+                row.root, row.root_version = root, version
+
+    def keep_floor(
+        self, publisher_id: str, metadata: tuple[bytes, bytes, bytes], targets_version: int
+    ) -> None:
+        """Make (timestamp, snapshot, targets) the floor for later bundles."""
+        with self._database.session() as session:
+            row = session.get_one(PublisherRow, publisher_id)
+            row.timestamp, row.snapshot, row.targets = metadata
+            row.targets_version = targets_version
+
+    def models(self) -> list[ModelInfo]:
+        """Return every model, by name, newest first."""
+        with self._database.session() as session:
+            order = (ModelRow.name, ModelRow.created.desc(), ModelRow.version.desc())
+            return [_model(row) for row in session.scalars(sa.select(ModelRow).order_by(*order))]
+
+    def model(self, model_id: str) -> ModelInfo:
+        """Return one model; raise NotFoundError."""
+        with self._database.session() as session:
+            return _model(_row(session, model_id))
+
+    def add_models(self, models: Iterable[ModelInfo]) -> None:
+        """Add models, all or none.
+
+        A quarantined row of the same content returns to `imported`: it may have been damaged on
+        this disk, and its verified file has just been put back. It needs approval anew.
+        """
+        try:
+            with self._database.session() as session:
+                for info in models:
+                    _put(session, info)
+        except IntegrityError as error:
+            raise ConflictError(
+                "a model of the bundle is in the library under another name or version",
+                hint="no model of the bundle was added; `appliance model list` shows what there is",
+            ) from error
+
+    def change(self, model_id: str, state: State, now: float, **values: Any) -> ModelInfo:
+        """Move a model to `state` and set `values`; raise ConflictError where not allowed."""
+        with self._database.session() as session:
+            row = _row(session, model_id)
+            _move(row, state, now)
+            for key, value in values.items():
+                setattr(row, key, value)
+            return _model(row)
+
+    def activate(
+        self, model_id: str, now: float, before_commit: Callable[[ModelInfo], None]
+    ) -> ModelInfo:
+        """Make one model active and the former one approved again.
+
+        `before_commit` runs last inside the transaction: when it raises, no row has changed.
+        """
+        with self._database.session() as session:
+            row = _row(session, model_id)
+            if row.state != State.ACTIVE:
+                query = sa.select(ModelRow).where(ModelRow.state == State.ACTIVE)
+                for former in session.scalars(query):
+                    _move(former, State.APPROVED, now)
+                _move(row, State.ACTIVE, now)
+                session.flush()
+            info = _model(row)
+            before_commit(info)
+            return info
+
+
+def _put(session: orm.Session, info: ModelInfo) -> None:
+    query = sa.select(ModelRow).where(
+        ModelRow.digest == info.digest,
+        ModelRow.name == info.name,
+        ModelRow.version == info.version,
+    )
+    row = session.scalars(query).one_or_none()
+    if row is None:
+        session.add(ModelRow(**{**vars(info), "roles": ",".join(sorted(info.roles))}))
+    elif row.state == State.QUARANTINED:
+        _move(row, State.IMPORTED, info.changed)
+        row.reason, row.approved_by, row.roles = "", None, ""
+
+
+def _move(row: ModelRow, state: State, now: float) -> None:
+    require(State(row.state), state, f"model {row.name} {row.version}")
+    row.state, row.changed = state.value, now
+
+
+def _row(session: orm.Session, model_id: str) -> ModelRow:
+    row = session.get(ModelRow, model_id)
+    if row is None:
+        raise NotFoundError(f"there is no model {model_id}")
+    return row
+
+
+def _publisher(row: PublisherRow) -> PublisherInfo:
+    return PublisherInfo(**{name: getattr(row, name) for name in PublisherInfo.__annotations__})
+
+
+def _model(row: ModelRow) -> ModelInfo:
+    values = {name: getattr(row, name) for name in ModelInfo.__annotations__}
+    values["state"] = State(row.state)
+    values["roles"] = frozenset(filter(None, row.roles.split(",")))
+    return ModelInfo(**values)

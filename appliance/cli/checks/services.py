@@ -1,0 +1,45 @@
+"""The three programs: does each answer where it should?"""
+
+from __future__ import annotations
+
+from appliance.audit.client import LedgerClient
+from appliance.cli.checks.finding import Finding, Patient, fail, ok, warn
+from appliance.cli.supervisor import answers
+from appliance.errors import UnavailableError
+from appliance.inference.openai_engine import OpenAIEngine
+
+START = "start the appliance with `appliance run`; if it runs, look at what it printed"
+
+
+def ledger(patient: Patient) -> Finding:
+    """The ledger answers, and counts at least the entries that the file holds."""
+    client = LedgerClient(patient.paths.ledger_socket)
+    try:
+        head = client.head()
+    except UnavailableError:
+        return fail("ledger", "it does not answer", START)
+    finally:
+        client.close()
+    return ok("ledger", f"it answers, with {head.size} entries")
+
+
+def engine(patient: Patient) -> Finding:
+    """The model's process answers and has a model loaded."""
+    status = OpenAIEngine(uds=patient.paths.engine_socket).status()
+    if status.state == "ready":
+        return ok("engine", f"it is ready, with {status.context_tokens} tokens of context")
+    if status.state == "loading":
+        return warn("engine", "it is loading the model", "look again in a minute")
+    if status.state == "empty":
+        found = f"no model is loaded; {status.detail}" if status.detail else "no model is loaded"
+        return fail("engine", found, "see `appliance model list`")
+    return fail("engine", "it does not answer", START)
+
+
+def gateway(patient: Patient) -> Finding:
+    """The pages and the API answer."""
+    settings = patient.config.gateway
+    address = f"http://{settings.host}:{settings.port}"
+    if answers(patient.config, "gateway"):
+        return ok("gateway", f"it answers at {address}")
+    return fail("gateway", f"it does not answer at {address}", START)

@@ -1,0 +1,1 @@
+"""Sealed prompts and answers, readable by their author alone."""

@@ -1,0 +1,1 @@
+"""The keys of conversations, apart from what they seal."""

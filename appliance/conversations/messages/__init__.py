@@ -1,0 +1,1 @@
+"""Questions and answers, each sealed and bound to its row."""

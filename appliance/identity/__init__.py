@@ -1,0 +1,1 @@
+"""Who people are: accounts, roles, what each may do, and how they prove who they are."""

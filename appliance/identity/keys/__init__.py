@@ -1,0 +1,1 @@
+"""API keys: each owned by one person, shown once, expiring, revocable."""

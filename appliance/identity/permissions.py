@@ -1,0 +1,139 @@
+"""What each role may do: everything that is not listed is denied (pure).
+
+A permission names a thing to do, never a page. `require` is the one check that every operation
+makes before anything else. Which models a role may use is not here: that is `policy/`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+from typing import TypedDict
+
+from appliance.errors import ForbiddenError
+from appliance.identity.roles import Role
+
+
+class Permission(StrEnum):
+    """The closed list of things that need leave."""
+
+    ASK = "answer.ask"
+    OWN_CONTENT = "content.own"
+    OWN_KEYS = "keys.own"
+    OWN_PASSWORD = "password.own"  # noqa: S105 - the name of a permission, not a password
+    USERS_MANAGE = "users.manage"
+    KEYS_MANAGE = "keys.manage"
+    MODELS_LIST = "models.list"
+    MODELS_IMPORT = "models.import"
+    MODELS_APPROVE = "models.approve"
+    MODELS_ACTIVATE = "models.activate"
+    PUBLISHERS_TRUST = "publishers.trust"
+    RECORD_READ = "record.read"
+    RECORD_VERIFY = "record.verify"
+    RECORD_EXPORT = "record.export"
+    METRICS_READ = "metrics.read"
+
+
+_RECORD = frozenset({Permission.RECORD_READ, Permission.RECORD_VERIFY, Permission.RECORD_EXPORT})
+
+GRANTS: Mapping[Role, frozenset[Permission]] = MappingProxyType(
+    {
+        Role.CLINICIAN: frozenset(
+            {
+                Permission.ASK,
+                Permission.OWN_CONTENT,
+                Permission.OWN_KEYS,
+                Permission.OWN_PASSWORD,
+                Permission.MODELS_LIST,
+            }
+        ),
+        # A steward tries out what was imported, so asks like a clinician does.
+        Role.STEWARD: frozenset(
+            {
+                Permission.ASK,
+                Permission.OWN_CONTENT,
+                Permission.OWN_KEYS,
+                Permission.OWN_PASSWORD,
+                Permission.MODELS_LIST,
+                Permission.MODELS_IMPORT,
+            }
+        ),
+        Role.APPROVER: frozenset(
+            {
+                Permission.OWN_PASSWORD,
+                Permission.MODELS_LIST,
+                Permission.MODELS_APPROVE,
+                Permission.MODELS_ACTIVATE,
+            }
+        ),
+        Role.ADMINISTRATOR: frozenset(
+            {
+                Permission.OWN_PASSWORD,
+                Permission.USERS_MANAGE,
+                Permission.KEYS_MANAGE,
+                Permission.MODELS_LIST,
+                Permission.METRICS_READ,
+            }
+        ),
+        Role.AUDITOR: _RECORD | {Permission.OWN_PASSWORD},
+        # Whoever is at the console holds the files anyway; what is done there is recorded.
+        Role.CONSOLE: _RECORD
+        | {
+            Permission.USERS_MANAGE,
+            Permission.KEYS_MANAGE,
+            Permission.MODELS_LIST,
+            Permission.MODELS_IMPORT,
+            Permission.MODELS_APPROVE,
+            Permission.MODELS_ACTIVATE,
+            Permission.PUBLISHERS_TRUST,
+        },
+        Role.SYSTEM: frozenset(),
+    }
+)
+
+
+class AgentFields(TypedDict):
+    """What the record says of an actor; the keyword arguments of `audit.entry.Agent`."""
+
+    user: str
+    role: str
+    method: str
+    credential: str | None
+
+
+@dataclass(frozen=True)
+class Actor:
+    """Who acts, for one request: account id and name, role, and how that was proved.
+
+    `method` is `password`, `api_key`, `console` or `internal`; `credential` names the API key
+    (its id, never its secret); `source` is the address the request came from.
+    """
+
+    user: str
+    name: str
+    role: Role
+    method: str
+    credential: str | None = None
+    source: str | None = None
+
+    def agent_fields(self) -> AgentFields:
+        """Return what the record says of this actor."""
+        return {
+            "user": self.user,
+            "role": str(self.role),
+            "method": self.method,
+            "credential": self.credential,
+        }
+
+
+def may(actor: Actor, permission: Permission) -> bool:
+    """Return whether the actor's role grants `permission`; for showing or hiding only."""
+    return permission in GRANTS.get(actor.role, frozenset())
+
+
+def require(actor: Actor, permission: Permission) -> None:
+    """Return only if the actor may; raise ForbiddenError otherwise."""
+    if not may(actor, permission):
+        raise ForbiddenError(f"the role {actor.role} does not allow {permission}; nothing was done")

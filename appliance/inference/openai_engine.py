@@ -1,0 +1,170 @@
+"""`Engine` over HTTP: our own llama.cpp process on a Unix socket, or any server like OpenAI's.
+
+Guarantee: every failure of the other side arrives as an ApplianceError; a process that dies
+midway is EngineUnavailableError, whatever the network layer calls it. Closing the iterator of
+`generate` closes the connection, and that is what cancels the request over there. One instance
+serves any number of threads. No proxy or other setting is taken from the environment.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Generator, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from appliance.errors import (
+    ApplianceError,
+    BadInputError,
+    ContextOverflowError,
+    EngineUnavailableError,
+    TooLargeError,
+)
+from appliance.inference.engine import EngineStatus, Generation, Message, Progress
+from appliance.inference.events import EngineSaidError, lines, progress
+from appliance.inference.messages import clean_text
+
+# Codes and types by which servers say "too long" (ours and OpenAI's; llama-server's).
+OVERFLOW = frozenset({"context_length_exceeded", "exceed_context_size_error"})
+STATES = frozenset({"loading", "ready", "empty"})
+MAX_ERROR_CHARACTERS = 500
+
+
+class OpenAIEngine:
+    """Speaks to one server. `silence_s` is how long it may say nothing before it counts as dead.
+
+    Our engine shows a sign of life twice a second, so the default leaves a wide margin.
+    """
+
+    def __init__(
+        self,
+        base_url: str = "http://engine",
+        *,
+        uds: Path | None = None,
+        connect_s: float = 2.0,
+        silence_s: float = 30.0,
+    ) -> None:
+        # No kept connections: a fresh one costs microseconds here, and one that the other side
+        # closed meanwhile would fail a question for no reason.
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
+        self._client = httpx.Client(
+            base_url=base_url,
+            transport=httpx.HTTPTransport(uds=str(uds) if uds else None, limits=limits),
+            timeout=httpx.Timeout(silence_s, connect=connect_s),
+            trust_env=False,
+        )
+
+    def close(self) -> None:
+        self._client.close()
+
+    def status(self) -> EngineStatus:
+        """Return what the engine says; `down` when it says nothing. Never raises."""
+        try:
+            body = self._call("GET", "/status")
+        except ApplianceError as error:
+            return EngineStatus("down", detail=error.message)
+        state, digest = body.get("state"), body.get("digest")
+        if state not in STATES:
+            return EngineStatus("down", detail="the engine's status makes no sense")
+        return EngineStatus(
+            state=state,
+            digest=digest if isinstance(digest, str) else None,
+            context_tokens=_count(body, "context_tokens"),
+            waiting=_count(body, "waiting"),
+            detail=str(body.get("detail", "")),
+        )
+
+    def count_tokens(self, messages: tuple[Message, ...]) -> int:
+        """Return the exact size of the rendered prompt, template included."""
+        return _count(self._call("POST", "/tokenize", {"messages": _plain(messages)}), "tokens")
+
+    def generate(self, request: Generation) -> Generator[Progress, None, None]:
+        """Yield the progress of one answer; see `Engine` for the errors."""
+        stream = self._client.stream("POST", "/v1/chat/completions", json=_request(request))
+        with _translated(), stream as response:
+            if response.status_code != httpx.codes.OK:
+                raise _error(response.status_code, response.read())
+            yield from progress(lines(response.iter_bytes()))
+
+    def reload(self) -> None:
+        self._call("POST", "/reload")
+
+    def _call(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None
+    ) -> Mapping[str, Any]:
+        with _translated():
+            response = self._client.request(method, path, json=body)
+        if not response.is_success:
+            raise _error(response.status_code, response.content)
+        return _object(response.content)
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    """Turn what goes wrong on the way into EngineUnavailableError."""
+    try:
+        yield
+    except EngineSaidError as error:
+        raise _error(httpx.codes.OK, json.dumps(error.body).encode()) from error
+    except httpx.TimeoutException as error:
+        raise EngineUnavailableError("the engine does not answer in time") from error
+    except httpx.ConnectError as error:
+        raise EngineUnavailableError("the engine is not running") from error
+    except (httpx.HTTPError, httpx.StreamError) as error:
+        raise EngineUnavailableError(
+            "the connection to the engine broke; the answer is not complete"
+        ) from error
+
+
+def _request(request: Generation) -> dict[str, Any]:
+    sampling = request.sampling
+    body: dict[str, Any] = {
+        "model": request.digest,
+        "messages": _plain(request.messages),
+        "stream": True,
+        "stream_options": {"include_usage": True},
+        "max_tokens": sampling.max_tokens,
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+    }
+    if sampling.seed is not None:
+        body["seed"] = sampling.seed
+    if sampling.stop:
+        body["stop"] = list(sampling.stop)
+    return body
+
+
+def _plain(messages: tuple[Message, ...]) -> list[dict[str, str]]:
+    return [{"role": message.role, "content": clean_text(message.content)} for message in messages]
+
+
+def _error(status: int, data: bytes) -> ApplianceError:
+    """Return the error that a server's answer means, by its code first, then its status."""
+    said = _object(data).get("error")
+    said = said if isinstance(said, Mapping) else {"message": said}
+    message = str(said.get("message") or f"the engine answered {status}")[:MAX_ERROR_CHARACTERS]
+    hint = said.get("hint") if isinstance(said.get("hint"), str) else None
+    if OVERFLOW & {str(said.get("code")), str(said.get("type"))}:
+        return ContextOverflowError(message, hint=hint)
+    if status == httpx.codes.REQUEST_ENTITY_TOO_LARGE:
+        return TooLargeError(message, hint=hint)
+    if status in (400, 422) or said.get("code") == BadInputError.code:
+        return BadInputError(message, hint=hint)
+    return EngineUnavailableError(message, hint=hint)
+
+
+def _object(data: bytes) -> Mapping[str, Any]:
+    """Return the JSON object in `data`, an empty one when it is something else."""
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _count(body: Mapping[str, Any], name: str) -> int:
+    value = body.get(name)
+    return value if isinstance(value, int) and value >= 0 else 0

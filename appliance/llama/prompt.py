@@ -1,0 +1,149 @@
+"""From a conversation to the exact tokens that a model reads, turns kept apart for certain.
+
+Guarantee: the control tokens in a prompt are the template's own. Messages are made safe before
+the model's template (sandboxed Jinja from the GGUF's metadata) sees them. A prompt that cannot
+fit is refused with numbers before anything is decoded, and an enormous one before it is even
+tokenized. Not here: dropping old turns, which is for whoever knows the conversation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import jinja2
+from llama_cpp.llama_chat_format import Jinja2ChatFormatter
+
+from appliance.errors import BadInputError, ContextOverflowError, EngineUnavailableError
+from appliance.llama.text import Neutraliser, without_surrogates
+from appliance.llama.weights import Weights
+
+Role = Literal["system", "user", "assistant"]
+ROLES: tuple[Role, ...] = ("system", "user", "assistant")
+MAX_TURNS = 4096
+# No language needs more bytes per token in any common vocabulary; runs of blanks might, rarely.
+BYTES_PER_TOKEN = 16
+# Room kept for the answer at least, unless fewer tokens are asked for.
+LEAST_ANSWER = 32
+# What llama.cpp's own server falls back to as well.
+CHATML = (
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
+    "{{ message['content'] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One message of a conversation, text only."""
+
+    role: Role
+    content: str
+
+
+def parse_turns(value: object) -> tuple[Turn, ...]:
+    """Return the turns in a body's `messages`; raise BadInputError when they make no sense."""
+    if not isinstance(value, list) or not 1 <= len(value) <= MAX_TURNS:
+        raise BadInputError(f"messages must be a list of 1 to {MAX_TURNS} messages")
+    return tuple(map(_turn, value))
+
+
+def _turn(item: object) -> Turn:
+    if not isinstance(item, Mapping):
+        raise BadInputError("each message must be an object with role and content")
+    role, content = item.get("role"), item.get("content")
+    if role not in ROLES:
+        raise BadInputError(f"the role of a message must be one of {', '.join(ROLES)}")
+    if not isinstance(content, str):
+        raise BadInputError("the content of a message must be a text")
+    return Turn(role, without_surrogates(content))
+
+
+class PromptWriter:
+    """Renders, tokenizes and bounds conversations for one model and one context length."""
+
+    def __init__(self, weights: Weights, context_tokens: int) -> None:
+        """Raise EngineUnavailableError when the model's own template is not valid."""
+        own = weights.metadata("tokenizer.chat_template")
+        template = own or CHATML
+        self.brings_template = own is not None
+        self._weights = weights
+        self._context = context_tokens
+        self._bos_text = weights.text_of(weights.bos)
+        self._neutralise = Neutraliser(weights.control_texts(template))
+        self._most_bytes = context_tokens * min(weights.longest_piece, BYTES_PER_TOKEN)
+        try:
+            self._formatter = Jinja2ChatFormatter(
+                template, eos_token=weights.text_of(weights.eos), bos_token=self._bos_text
+            )
+        except jinja2.TemplateError as error:
+            raise EngineUnavailableError(
+                f"the model's chat template is not valid: {error}; it was not loaded"
+            ) from error
+
+    def write(self, turns: Sequence[Turn], max_tokens: int) -> list[int]:
+        """Return the prompt's tokens; raise ContextOverflowError when no answer would fit."""
+        tokens = self.tokens(turns)
+        least = min(max_tokens, LEAST_ANSWER, max(1, self._context // 8))
+        if len(tokens) + least > self._context:
+            raise ContextOverflowError(
+                f"the conversation has {len(tokens)} tokens; this model holds {self._context}, "
+                f"of which {least} are kept for the answer; nothing was asked"
+            )
+        return tokens
+
+    def tokens(self, turns: Sequence[Turn]) -> list[int]:
+        """Return the tokens of the rendered conversation, the answer's opening included."""
+        self._bound(turns)
+        prompt = self.render(turns)
+        tokens = self._weights.tokenize(prompt)
+        # A template may write the opening token itself; a second one would confuse the model.
+        if self._weights.adds_bos and tokens[:1] != [self._weights.bos]:
+            tokens.insert(0, self._weights.bos)
+        return tokens
+
+    def render(self, turns: Sequence[Turn]) -> str:
+        """Return the conversation as the model's template writes it, messages made safe."""
+        safe = [Turn(turn.role, self._neutralise(turn.content)) for turn in turns]
+        try:
+            return self._format(safe)
+        except _TEMPLATE_ERRORS as error:
+            folded = _fold_system(safe)
+            if folded is None:
+                raise _refused(error) from error
+        try:
+            return self._format(folded)
+        except _TEMPLATE_ERRORS as error:
+            raise _refused(error) from error
+
+    def _format(self, turns: Sequence[Turn]) -> str:
+        messages = [{"role": turn.role, "content": turn.content} for turn in turns]
+        return str(self._formatter(messages=messages).prompt)
+
+    def _bound(self, turns: Sequence[Turn]) -> None:
+        """Refuse what is too long by its bytes alone, so that a huge line costs nothing."""
+        size = sum(len(turn.content.encode()) for turn in turns)
+        if size > self._most_bytes:
+            raise ContextOverflowError(
+                f"the conversation has {size} bytes; this model holds {self._context} tokens, "
+                f"at most {self._most_bytes} bytes; nothing was asked"
+            )
+
+
+# A template raises ValueError through its own `raise_exception`, and TypeError on odd input.
+_TEMPLATE_ERRORS = (jinja2.TemplateError, ValueError, TypeError)
+
+
+def _refused(error: Exception) -> BadInputError:
+    return BadInputError(
+        f"this model's chat template refuses the conversation: {error}",
+        hint="let user and assistant take turns, and begin with the user",
+    )
+
+
+def _fold_system(turns: Sequence[Turn]) -> list[Turn] | None:
+    """Move the system prompt into the first user message, for families that know no system."""
+    if len(turns) < 2 or turns[0].role != "system" or turns[1].role != "user":
+        return None
+    return [Turn("user", f"{turns[0].content}\n\n{turns[1].content}"), *turns[2:]]

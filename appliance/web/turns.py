@@ -1,0 +1,144 @@
+"""What a page shows of a question and its answer, from a live run or from the store.
+
+One value, `AnswerView`, is behind the page, the event stream and the copied text, so that the
+three cannot disagree. Pure but for the Markdown renderer: no request, no database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from appliance import errors as known
+from appliance.conversations.store import MessageInfo
+from appliance.operations.answer_run import AnswerRun, AnswerState
+from appliance.web import markdown
+
+NOTICE = "AI-generated, check before use"
+INTERRUPTED = "the appliance was restarted while this answer was being written"
+ORDINALS = {0: "next in line", 1: "second in line", 2: "third in line"}
+LABELS = {"loading": "Loading the model", "answering": "Writing"}
+
+
+@dataclass(frozen=True)
+class AnswerView:
+    """One answer as shown. `state` is one of queued loading answering complete stopped failed."""
+
+    id: str
+    state: str
+    html: Markup
+    text: str
+    model: str
+    demo: bool
+    created: float | None
+    record: int | None
+    elapsed_ms: int = 0
+    version: int = 0
+    label: str = ""
+    error: str = ""
+    hint: str = ""
+    note: str = ""
+
+    @property
+    def ended(self) -> bool:
+        return self.state in {"complete", "stopped", "failed"}
+
+    @property
+    def copied(self) -> str:
+        """Return what the Copy button copies: the answer, and where it comes from."""
+        demo = " (demo model)" if self.demo else ""
+        stopped = " · stopped early" if self.state == "stopped" else ""
+        record = "" if self.record is None else f" · record {self.record}"
+        return f"{self.text}\n\n[{NOTICE} · {self.model}{demo}{record}{stopped}]"
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A question, and its answer when there is one."""
+
+    question: str
+    answer: AnswerView | None
+
+
+def of_run(run: AnswerRun, state: AnswerState, created: float | None) -> AnswerView:
+    """Show an answer that is under way, or has just ended."""
+    return AnswerView(
+        id=run.answer_id,
+        state=state.state,
+        html=markdown.render(state.text),
+        text=markdown.plain(state.text),
+        model=f"{run.model.name} {run.model.version}",
+        demo=run.model.demo,
+        created=created,
+        record=state.record_seq or run.intent_seq,
+        elapsed_ms=state.elapsed_ms,
+        version=state.version,
+        label=label(state),
+        error=state.error.message if state.error else "",
+        hint=state.error.hint if state.error else "",
+        note=_note(state.finish_reason, state.dropped_turns),
+    )
+
+
+def of_message(message: MessageInfo, demo_digests: frozenset[str]) -> AnswerView:
+    """Show an answer as it is kept."""
+    model = message.model
+    failed = _error_of(message.error_code) if message.state in {"failed", "refused"} else None
+    return AnswerView(
+        id=message.id,
+        state={"pending": "queued", "refused": "failed"}.get(message.state, message.state),
+        html=markdown.render(message.text),
+        text=markdown.plain(message.text),
+        model=f"{model.name} {model.version}" if model else "",
+        demo=model is not None and model.digest in demo_digests,
+        created=message.finished or message.created,
+        record=message.outcome_seq or message.intent_seq,
+        elapsed_ms=message.latency_ms or 0,
+        label="Waiting",
+        error=failed[0] if failed else "",
+        hint=failed[1] if failed else "",
+    )
+
+
+def of_messages(messages: Iterable[MessageInfo], demo_digests: frozenset[str]) -> list[Turn]:
+    """Pair each question with the answer that follows it."""
+    turns: list[Turn] = []
+    for message in messages:
+        if message.role == "user":
+            turns.append(Turn(markdown.plain(message.text), None))
+        elif message.role == "assistant" and turns:
+            turns[-1] = Turn(turns[-1].question, of_message(message, demo_digests))
+    return turns
+
+
+def label(state: AnswerState) -> str:
+    """Say in words what the answer is waiting for."""
+    if state.state == "queued" and state.position is not None:
+        place = ORDINALS.get(state.position, f"{state.position + 1}th in line")
+        return f"Waiting: {place}"
+    if state.state == "queued":
+        return "Reading the question"
+    return LABELS.get(state.state, "")
+
+
+def _note(reason: str | None, dropped_turns: int) -> str:
+    notes = []
+    if reason == "length":
+        notes.append("The answer reached its length limit and is cut off here.")
+    if dropped_turns:
+        notes.append("The oldest turns no longer fit and were not shown to the model.")
+    return " ".join(notes)
+
+
+def _error_of(code: str | None) -> tuple[str, str]:
+    if code == "interrupted":
+        return INTERRUPTED, "ask again; the record shows this answer as failed"
+    families = [known.ApplianceError]
+    for family in families:
+        if family.code == code and family is not known.ApplianceError:
+            words = (family.__doc__ or "").split(".")[0].split(";")[0]
+            return words[:1].lower() + words[1:], family.hint
+        families.extend(family.__subclasses__())
+    return "this answer could not be finished", known.ApplianceError.hint

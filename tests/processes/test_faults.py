@@ -1,0 +1,175 @@
+"""Promise 6, nothing is lost: what `kill -9` of each process costs, and what the record says."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.simulators.stack import Stack
+
+LONG = "Tell me everything about this appliance."
+BACK_WITHIN_S = 5
+
+
+class Asker(threading.Thread):
+    """One streamed question in a thread of its own; `text` grows while the answer arrives."""
+
+    def __init__(self, stack: Stack, key: str, prompt: str = LONG) -> None:
+        super().__init__(daemon=True)
+        self.stack, self.key, self.prompt = stack, key, prompt
+        self.text = ""
+        self.error: str | None = None
+        self.began = threading.Event()
+        self.start()
+
+    def run(self) -> None:
+        body = {
+            "model": "demo",
+            "messages": [{"role": "user", "content": self.prompt}],
+            "stream": True,
+            "temperature": 1.5,
+            "max_tokens": 400,
+        }
+        try:
+            with httpx.stream(
+                "POST",
+                f"{self.stack.address}/v1/chat/completions",
+                json=body,
+                headers={"Authorization": f"Bearer {self.key}"},
+                timeout=60,
+            ) as response:
+                for line in response.iter_lines():
+                    if line:
+                        self.text += line
+                        self.began.set()
+        except httpx.HTTPError as error:
+            self.error = repr(error)
+        self.began.set()
+
+
+def kill(pids: list[int]) -> None:
+    """Kill the youngest process of a part: gunicorn's worker, which does the work."""
+    os.kill(pids[-1], signal.SIGKILL)
+
+
+def kill_whole(pids: list[int]) -> None:
+    """Kill gunicorn's master, so that the supervisor has to bring the part back."""
+    os.kill(pids[0], signal.SIGKILL)
+
+
+def eventually(check: Callable[[], Any], within_s: float = 20) -> Any:
+    """Return the first truthy value of `check`; fail after `within_s` seconds."""
+    deadline = time.monotonic() + within_s
+    while True:
+        value = check()
+        if value:
+            return value
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.1)
+
+
+def ask(stack: Stack, key: str) -> int:
+    """Ask a short question and return the HTTP status."""
+    body = {"model": "demo", "messages": [{"role": "user", "content": "Who are you?"}]}
+    try:
+        return httpx.post(
+            f"{stack.address}/v1/chat/completions",
+            json=body,
+            headers={"Authorization": f"Bearer {key}"},
+            timeout=60,
+        ).status_code
+    except httpx.HTTPError:
+        return 0
+
+
+def outcomes(stack: Stack) -> dict[str, list[str]]:
+    """Return for each recorded question the actions that ended it."""
+    ends: dict[str, list[str]] = {}
+    for entry in stack.record():
+        if entry["action"] == "answer.request":
+            ends[entry["entity"]] = []
+        elif entry["action"] in {"answer.complete", "answer.stop", "answer.fail"}:
+            ends[entry["entity"]].append(entry["action"])
+    return ends
+
+
+@pytest.mark.parametrize("blow", [kill, kill_whole])
+@pytest.mark.parametrize("part", ["engine", "gateway", "ledger"])
+def test_killing_one_part_costs_one_answer_at_most(
+    own_stack: Stack, part: str, blow: Callable[[list[int]], None]
+) -> None:
+    """The others run on, the part is back within 5 seconds, each question has one outcome."""
+    key = own_stack.api_key()
+    assert ask(own_stack, key) == 200
+    before = own_stack.parts()
+    asker = Asker(own_stack, key)
+    assert asker.began.wait(30)
+    blow(before[part])
+    eventually(lambda: ask(own_stack, key) == 200, within_s=BACK_WITHIN_S)
+    asker.join(30)
+
+    after = own_stack.parts()
+    assert all(after[other] == before[other] for other in before if other != part)
+    assert after[part] != before[part]
+    ends = eventually(lambda: all(outcomes(own_stack).values()) and outcomes(own_stack))
+    assert all(len(actions) == 1 for actions in ends.values())
+    failed = [actions for actions in ends.values() if actions == ["answer.fail"]]
+    assert len(failed) <= 1
+    own_stack.run("audit", "verify")
+
+
+def test_an_answer_cut_off_by_the_gateways_death_is_recorded_as_failed(own_stack: Stack) -> None:
+    """The record says that it was interrupted, and whose it was."""
+    key = own_stack.api_key()
+    asker = Asker(own_stack, key)
+    assert asker.began.wait(30)
+    kill_whole(own_stack.parts()["gateway"])
+    asker.join(30)
+    entries = eventually(
+        lambda: [entry for entry in own_stack.record() if entry["action"] == "answer.fail"]
+    )
+    assert entries[0]["content"]["reason"] == "interrupted"
+    assert entries[0]["content"]["person"].startswith("usr_")
+
+
+def test_ctrl_c_stops_everything_and_the_next_start_keeps_the_state(own_stack: Stack) -> None:
+    """No process remains, passwords are not shown again, and the record is whole."""
+    before = len(own_stack.record())
+    assert own_stack.stop() == 0
+    assert own_stack.parts() == {}
+    own_stack.start()
+    assert own_stack.printed == [f"address {own_stack.address}"]
+    assert len(own_stack.record()) > before
+    assert "whole" in own_stack.run("audit", "verify").stdout
+
+
+def test_killing_the_supervisor_leaves_no_orphan(own_stack: Stack) -> None:
+    """The parts end with their supervisor, so that the next start finds sockets and locks free."""
+    assert own_stack.process is not None
+    own_stack.process.kill()
+    own_stack.process.wait()
+    eventually(lambda: own_stack.parts() == {})
+    own_stack.process = None
+    own_stack.start()
+
+
+def test_a_second_run_on_the_same_state_is_refused(own_stack: Stack) -> None:
+    """Two supervisors on one record would fight; the second says what to do."""
+    second = own_stack.run("run", check=False)
+    assert second.returncode == 1
+    assert "in use" in second.stderr
+
+
+def test_a_taken_port_is_named_before_anything_starts(own_stack: Stack, tmp_path: Any) -> None:
+    """The message says how to choose another port."""
+    other = Stack(tmp_path / "other", port=own_stack.port)
+    refused = other.run("run", "--demo", "models/demo", check=False)
+    assert refused.returncode == 1
+    assert "APPLIANCE_PORT" in refused.stderr

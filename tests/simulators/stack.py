@@ -1,0 +1,149 @@
+"""The whole appliance as a user starts it: `appliance run` in a process of its own.
+
+Nothing is replaced: real ledger, real engine, real gateway, on a free loopback port and a fresh
+state folder.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+APPLIANCE = Path(sys.executable).with_name("appliance")
+START_WITHIN_S = 90
+
+
+def free_port() -> int:
+    """Return a loopback port that nothing listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class Stack:
+    """One running appliance; `passwords` maps user name to the password shown at first start."""
+
+    state: Path
+    port: int = field(default_factory=free_port)
+    settings: dict[str, str] = field(default_factory=dict)
+    passwords: dict[str, str] = field(default_factory=dict)
+    printed: list[str] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
+    process: subprocess.Popen[str] | None = None
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> Stack:
+        """Start everything and return once the address has been printed."""
+        self.printed, self.said = [], []
+        self.process = subprocess.Popen(
+            [str(APPLIANCE), "--state", str(self.state), "run", "--demo", "models/demo"],
+            cwd=ROOT,
+            env=self._environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for stream, lines in (
+            (self.process.stdout, self.printed),
+            (self.process.stderr, self.said),
+        ):
+            threading.Thread(target=_collect, args=(stream, lines), daemon=True).start()
+        self._await_address()
+        for line in self.printed:
+            role, _, rest = line.partition(" ")
+            if role != "address":
+                name, _, password = rest.partition(" ")
+                self.passwords[name] = password
+        return self
+
+    def stop(self) -> int:
+        """Press Ctrl+C and return the exit code."""
+        assert self.process is not None
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+        code = self.process.wait(30)
+        self.process = None
+        return code
+
+    def run(self, *arguments: str, check: bool = True, **extra: Any) -> Any:
+        """Run one command on this state folder and return the finished process."""
+        return subprocess.run(
+            [str(APPLIANCE), "--state", str(self.state), *arguments],
+            cwd=ROOT,
+            env=self._environment(),
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=check,
+            **extra,
+        )
+
+    def api_key(self, user: str = "demo") -> str:
+        """Return a fresh API key of this user."""
+        made = json.loads(self.run("key", "create", "--user", user, "--json").stdout)
+        return str(made["key"])
+
+    def record(self) -> list[dict[str, Any]]:
+        """Return every entry of the record, oldest first."""
+        exported = self.run("audit", "export", "--format", "ndjson").stdout
+        return [json.loads(line) for line in exported.splitlines()]
+
+    def parts(self) -> dict[str, list[int]]:
+        """Return the process ids of each part: gunicorn's master first, then its worker."""
+        found: dict[str, list[int]] = {}
+        for folder in Path("/proc").iterdir():
+            if not folder.name.isdigit():
+                continue
+            words = _command_of(folder)
+            if str(self.state) in words and "serve" in words:
+                part = words[words.index("serve") + 1]
+                found.setdefault(part, []).append(int(folder.name))
+        return {part: sorted(pids) for part, pids in found.items()}
+
+    def _environment(self) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if "APPLIANCE" not in name}
+        return {
+            **kept,
+            "APPLIANCE_PORT": str(self.port),
+            "APPLIANCE_ENGINE__THREADS": "1",
+            **self.settings,
+        }
+
+    def _await_address(self) -> None:
+        assert self.process is not None
+        deadline = time.monotonic() + START_WITHIN_S
+        while not any(line.startswith("address ") for line in self.printed):
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise AssertionError("the appliance did not start:\n" + "\n".join(self.said))
+            time.sleep(0.05)
+        # The credentials follow the address at once, in the same write.
+        time.sleep(0.2)
+
+
+def _collect(stream: Any, lines: list[str]) -> None:
+    def read() -> None:
+        for line in stream:
+            lines.append(line.rstrip("\n"))  # noqa: PERF401  # each line as soon as it comes
+
+    threading.Thread(target=read, daemon=True).start()
+
+
+def _command_of(folder: Path) -> list[str]:
+    try:
+        return (folder / "cmdline").read_bytes().decode().split("\0")
+    except OSError:
+        return []

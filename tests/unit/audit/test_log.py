@@ -1,0 +1,302 @@
+"""The one writer: durable, in order, grouped, alone, and closed to what it cannot do."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from appliance.audit.entry import leaf_hash
+from appliance.audit.log import Log
+from appliance.clock import System
+from appliance.errors import (
+    BadInputError,
+    ConflictError,
+    NotInitialisedError,
+    RecordUnavailableError,
+    TamperedError,
+    TooLargeError,
+)
+from tests.unit.audit import samples
+
+
+class Stepping(System):
+    """A clock whose wall time is set by the test."""
+
+    def __init__(self, *times: float) -> None:
+        self._times = list(times)
+
+    def now(self) -> float:
+        return self._times.pop(0)
+
+
+def test_receipt_names_the_entry(log: Log) -> None:
+    """A receipt carries the number, the time and the leaf hash of what is in the file."""
+    log.append(samples.event(0))
+    receipt = log.append(samples.event(1))
+    seq, data, leaf = samples.rows(log.path)[1]
+    assert (receipt.seq, receipt.leaf, receipt.t) == (seq, leaf, json.loads(data)["t"])
+    assert leaf == leaf_hash(data)
+
+
+def test_acknowledged_event_is_in_the_file_at_once(log: Log) -> None:
+    """When append returns, another connection finds the entry."""
+    log.append(samples.event(5))
+    assert json.loads(samples.rows(log.path)[0][1])["entity"] == "msg_00000005"
+
+
+def test_head_follows_every_append(log: Log) -> None:
+    """The head is the newest entry's."""
+    receipt = log.append(samples.event())
+    assert (log.head().size, log.head().leaf) == (1, receipt.leaf)
+
+
+def test_many_threads_share_commits(log: Log) -> None:
+    """Events that wait together are committed together, and each gets its own receipt."""
+    with ThreadPoolExecutor(32) as pool:
+        receipts = list(pool.map(lambda n: log.append(samples.event(n)), range(640)))
+    assert sorted(receipt.seq for receipt in receipts) == list(range(640))
+    assert log.commits < 320
+    stored = {seq: leaf for seq, _, leaf in samples.rows(log.path)}
+    assert all(stored[receipt.seq] == receipt.leaf for receipt in receipts)
+
+
+def test_group_has_at_most_the_set_size(tmp_path: Path) -> None:
+    """`max_group` bounds a commit: with 1, every event has its own."""
+    log = samples.opened(samples.make(tmp_path), replace(samples.SETTINGS, max_group=1))
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda n: log.append(samples.event(n)), range(40)))
+    assert log.commits == 40
+    log.close()
+
+
+def test_bad_event_in_a_group_costs_only_itself(log: Log) -> None:
+    """An event that cannot be recorded is refused; those around it are recorded without a gap."""
+
+    def attempt(number: int) -> object:
+        try:
+            return log.append(samples.event(number, content={"x": "y" * 65_535 * (number % 2)}))
+        except TooLargeError:
+            return None
+
+    with ThreadPoolExecutor(16) as pool:
+        results = list(pool.map(attempt, range(64)))
+    assert sum(result is None for result in results) == 32
+    assert log.verify().entries == 32
+
+
+def test_unknown_action_is_refused(log: Log) -> None:
+    """An action outside the closed list is refused and leaves no entry."""
+    with pytest.raises(BadInputError):
+        log.append(samples.event(action="answer.invent"))
+    assert log.head().size == 0
+
+
+def test_object_that_is_no_event_is_refused(log: Log) -> None:
+    """A fault of a caller in this process is refused, and the writer lives on."""
+    with pytest.raises(BadInputError):
+        log.append("not an event")  # type: ignore[arg-type]  # the point of the test
+    assert log.append(samples.event()).seq == 0
+
+
+def test_clock_set_back_is_recorded_as_stated(tmp_path: Path) -> None:
+    """A wall clock that goes back is recorded as it was; order is by number."""
+    log = Log(samples.make(tmp_path), Stepping(2e9, 1e9), samples.BOOT, samples.SETTINGS)
+    first, second = log.append(samples.event(0)), log.append(samples.event(1))
+    assert (first.seq, second.seq) == (0, 1)
+    assert first.t > second.t
+    assert log.verify().entries == 2
+    log.close()
+
+
+def test_boot_and_monotonic_time_are_recorded(log: Log) -> None:
+    """Each entry names the boot, and its monotonic time does not go back."""
+    for number in range(3):
+        log.append(samples.event(number))
+    entries = [json.loads(data) for _, data, _ in samples.rows(log.path)]
+    assert {entry["boot"] for entry in entries} == {samples.BOOT}
+    assert [entry["mono"] for entry in entries] == sorted(entry["mono"] for entry in entries)
+
+
+def test_second_ledger_is_refused(log: Log) -> None:
+    """Only one writer can have the record open."""
+    with pytest.raises(ConflictError):
+        samples.opened(log.path)
+
+
+def test_lock_is_free_after_close(log: Log) -> None:
+    """A closed record can be opened again, and goes on where it was."""
+    log.append(samples.event(0))
+    log.close()
+    again = samples.opened(log.path)
+    assert again.append(samples.event(1)).seq == 1
+    again.close()
+
+
+def test_missing_record_is_refused(tmp_path: Path) -> None:
+    """A missing record is not made anew: the ledger does not start."""
+    with pytest.raises(NotInitialisedError):
+        samples.opened(tmp_path / "audit.db")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_create_refuses_to_replace_a_record(tmp_path: Path) -> None:
+    """Creating where a record is leaves it as it was."""
+    path = samples.make(tmp_path, 2)
+    with pytest.raises(ConflictError):
+        Log.create(path, "ward", samples.RESERVE_BYTES)
+    assert len(samples.rows(path)) == 2
+
+
+def test_record_is_private(log: Log) -> None:
+    """Nobody but the owner may read the record or what lies beside it."""
+    log.append(samples.event())
+    modes = {item.name: item.stat().st_mode & 0o777 for item in log.path.parent.iterdir()}
+    assert set(modes.values()) == {0o600}, modes
+
+
+def test_idle_record_lies_in_the_file_alone(log: Log) -> None:
+    """About a second after the last event, audit.db holds all entries and the side log is empty."""
+    log.append(samples.event())
+    side = log.path.with_name("audit.db-wal")
+    deadline = time.monotonic() + 10
+    while side.stat().st_size and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert side.stat().st_size == 0
+    assert b"msg_00000000" in log.path.read_bytes()
+
+
+def test_closed_record_lies_in_the_file_alone(tmp_path: Path) -> None:
+    """After close there is no side log."""
+    path = samples.make(tmp_path, 3)
+    assert not path.with_name("audit.db-wal").exists()
+
+
+def test_slow_reader_does_not_stop_appends(log: Log) -> None:
+    """A reader that holds a snapshot keeps the side log, and no caller waits for it."""
+    log.append(samples.event(0))
+    reader = sqlite3.connect(log.path, isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM entries").fetchone()
+    log.append(samples.event(1))
+    time.sleep(1.2)
+    started = time.monotonic()
+    log.append(samples.event(2))
+    assert time.monotonic() - started < 1
+    reader.close()
+
+
+def test_append_after_close_is_refused(log: Log) -> None:
+    """A closed record refuses at once."""
+    log.close()
+    with pytest.raises(RecordUnavailableError):
+        log.append(samples.event())
+
+
+def test_close_under_load_leaves_nobody_waiting(log: Log) -> None:
+    """Each caller either has a receipt for what is in the file, or was refused."""
+    receipts: list[int] = []
+
+    def work() -> None:
+        try:
+            while True:
+                receipts.append(log.append(samples.event()).seq)
+        except RecordUnavailableError:
+            return
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.2)
+    log.close()
+    for thread in threads:
+        thread.join(10)
+    assert not any(thread.is_alive() for thread in threads)
+    assert sorted(receipts) == [seq for seq, _, _ in samples.rows(log.path)]
+
+
+def test_changed_entry_refuses_the_start(tmp_path: Path) -> None:
+    """A record that is not whole is not written to; the refusal names the entry and the advice."""
+    path = samples.make(tmp_path, 5)
+    other = samples.rows(path)[3][1]
+    samples.attack(path, ("UPDATE entries SET entry = ? WHERE seq = 2", (other,)))
+    with pytest.raises(TamperedError) as caught:
+        samples.opened(path)
+    assert caught.value.seq == 2
+    assert "backup" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("statement", "seq"),
+    [
+        ("UPDATE head SET size = 4", 4),
+        ("UPDATE head SET size = 6", 5),
+        ("UPDATE head SET leaf = zeroblob(32)", 4),
+        ("UPDATE entries SET user = 'usr_x' WHERE seq = 3", 3),
+        ("DELETE FROM entries WHERE seq = 4", 4),
+        ("DELETE FROM entries WHERE seq = 1", 1),
+    ],
+)
+def test_mismatch_of_head_or_column_refuses_the_start(
+    tmp_path: Path, statement: str, seq: int
+) -> None:
+    """Head, entries and search columns must agree before anything is added."""
+    path = samples.make(tmp_path, 5)
+    samples.attack(path, (statement, ()))
+    with pytest.raises(TamperedError) as caught:
+        samples.opened(path)
+    assert caught.value.seq == seq
+
+
+def test_refused_start_lets_go_of_the_record(tmp_path: Path) -> None:
+    """After a refused start the lock is free, so that a restored record can be opened."""
+    path = samples.make(tmp_path, 2)
+    samples.attack(path, ("UPDATE head SET size = 1", ()))
+    with pytest.raises(TamperedError):
+        samples.opened(path)
+    samples.attack(path, ("UPDATE head SET size = 2", ()))
+    samples.opened(path).close()
+
+
+def test_head_changed_behind_the_ledger_stops_it(log: Log) -> None:
+    """When another program wrote to the record meanwhile, nothing more is appended."""
+    log.append(samples.event(0))
+    samples.attack(log.path, ("UPDATE head SET size = 0", ()))
+    with pytest.raises(RecordUnavailableError):
+        log.append(samples.event(1))
+    with pytest.raises(RecordUnavailableError):
+        log.append(samples.event(2))
+    assert len(samples.rows(log.path)) == 1
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE entries SET user = 'x'",
+        "DELETE FROM entries",
+        "INSERT OR REPLACE INTO entries (seq, entry, leaf) VALUES (0, x'', x'')",
+        "UPDATE meta SET value = 'x'",
+        "DELETE FROM meta",
+        "DELETE FROM head",
+    ],
+)
+def test_file_itself_refuses_changes(tmp_path: Path, statement: str) -> None:
+    """SQL that changes or removes what was recorded is refused by the file's triggers."""
+    path = samples.make(tmp_path, 2)
+    connection = sqlite3.connect(path)
+    with pytest.raises(sqlite3.IntegrityError, match="append-only"):
+        connection.execute(statement)
+    connection.close()
+
+
+def test_entries_are_read_in_order_over_many_pages(log: Log) -> None:
+    """A range of entries is complete and in order, however many pages it takes."""
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(lambda n: log.append(samples.event(n)), range(1_100)))
+    assert [stored.seq for stored in log.entries(20, 1_090)] == list(range(20, 1_090))

@@ -1,0 +1,198 @@
+"""Each role does only what it needs, and every change leaves an intent and an outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from appliance.assembly import Appliance
+from appliance.audit.query import Query
+from appliance.cli.actor import console_actor
+from appliance.errors import (
+    BadInputError,
+    ForbiddenError,
+    LockedOutError,
+    NotFoundError,
+    NotSignedInError,
+)
+from appliance.identity.permissions import Actor
+from appliance.identity.roles import Role
+from appliance.operations import Operations
+from tests.unit.operations.conftest import actor
+
+Entries = Callable[..., list[dict[str, Any]]]
+NAMES = iter(f"person{number}" for number in range(1000))
+
+
+def account(operations: Operations, role: str = "clinician") -> tuple[str, str]:
+    """Make an account at the console; return its name and first password."""
+    name = next(NAMES)
+    _, password = operations.people.add_user(console_actor(), name, role)
+    return name, password
+
+
+def test_adding_an_account_leaves_an_intent_and_an_outcome(
+    operations: Operations, entries: Entries
+) -> None:
+    """The outcome names the account by id; no name or password stands in the record."""
+    name, password = account(operations)
+    intent, outcome = entries(action="user.add")[-2:]
+    assert (intent["outcome"], outcome["outcome"]) == ("intent", "success")
+    assert outcome["entity"].startswith("usr_")
+    assert name not in str(outcome)
+    assert password not in str(outcome)
+
+
+def test_signing_in_and_out(operations: Operations, entries: Entries) -> None:
+    """A session works until it is closed, and both ends are recorded."""
+    name, password = account(operations)
+    signed = operations.sessions.sign_in(name, password, "10.0.0.7")
+    found, _ = operations.sessions.authenticate(signed.token, "10.0.0.7")
+    assert found.user == signed.user.id
+    operations.sessions.sign_out(found, signed.token)
+    with pytest.raises(NotSignedInError):
+        operations.sessions.authenticate(signed.token, "10.0.0.7")
+    actions = [entry["action"] for entry in entries(user=signed.user.id, source="10.0.0.7")]
+    assert actions == ["session.open"] * 2 + ["session.close"] * 2
+
+
+def test_guessing_locks_the_account_for_the_right_password_too(
+    operations: Operations, entries: Entries
+) -> None:
+    """After five wrong passwords the right one is refused, and an administrator can unlock."""
+    name, password = account(operations)
+    for number in range(5):
+        with pytest.raises(NotSignedInError):
+            operations.sessions.sign_in(name, f"wrong {number}", f"10.1.0.{number}")
+    with pytest.raises(LockedOutError):
+        operations.sessions.sign_in(name, password, "10.1.0.9")
+    assert entries(action="session.lock")[-1]["content"]["seconds"] > 0
+    operations.people.unlock_user(actor(Role.ADMINISTRATOR, "admin2"), name)
+    assert operations.sessions.sign_in(name, password, "10.1.0.9").user.name == name
+
+
+def test_unknown_wrong_and_disabled_look_the_same(operations: Operations) -> None:
+    """Nobody learns from the message which accounts exist."""
+    name, password = account(operations)
+    disabled, right = account(operations)
+    operations.people.disable_user(console_actor(), disabled)
+    messages = set()
+    for tried, secret in ((name, "wrong"), ("nobody-here", password), (disabled, right)):
+        with pytest.raises(NotSignedInError) as error:
+            operations.sessions.sign_in(tried, secret, "10.2.0.1")
+        messages.add((error.value.message, error.value.hint))
+    assert len(messages) == 1
+
+
+def test_a_disabled_account_is_out_at_once(operations: Operations) -> None:
+    """Its open session and its API key stop working with the next request."""
+    name, password = account(operations)
+    signed = operations.sessions.sign_in(name, password, "10.3.0.1")
+    _, key = operations.people.create_key(signed.actor, name, "laptop")
+    assert operations.sessions.authenticate_key(key, "10.3.0.1").user == signed.user.id
+    operations.people.disable_user(console_actor(), name)
+    with pytest.raises(NotSignedInError):
+        operations.sessions.authenticate(signed.token, "10.3.0.1")
+    with pytest.raises(NotSignedInError):
+        operations.sessions.authenticate_key(key, "10.3.0.1")
+
+
+def test_a_revoked_key_is_dead_and_only_its_owner_or_an_administrator_revokes(
+    operations: Operations,
+) -> None:
+    """A colleague cannot end my key; I can."""
+    name, password = account(operations)
+    mine = operations.sessions.sign_in(name, password, "10.4.0.1").actor
+    key, secret = operations.people.create_key(mine, name, "laptop")
+    with pytest.raises(ForbiddenError):
+        operations.people.revoke_key(actor(Role.CLINICIAN, "colleague"), key.id)
+    operations.people.revoke_key(mine, key.id)
+    with pytest.raises(NotSignedInError):
+        operations.sessions.authenticate_key(secret, "10.4.0.1")
+
+
+def test_nobody_makes_a_key_for_a_colleague_in_the_browser(operations: Operations) -> None:
+    """A clinician's key belongs to the clinician."""
+    name, _ = account(operations)
+    with pytest.raises(ForbiddenError):
+        operations.people.create_key(actor(Role.CLINICIAN, "colleague"), name, "x")
+
+
+@pytest.mark.parametrize("days", [0, -1, 91])
+def test_a_key_cannot_live_longer_than_the_site_allows(operations: Operations, days: int) -> None:
+    """Ninety days by default, and at least one."""
+    name, _ = account(operations)
+    with pytest.raises(BadInputError):
+        operations.people.create_key(console_actor(), name, "x", days)
+
+
+def test_an_administrator_reads_no_content_and_no_record(
+    operations: Operations, appliance: Appliance, clinician: Actor
+) -> None:
+    """Neither a conversation nor the record opens for the administrator."""
+    conversation = appliance.conversations.create(clinician.user, "mine", "chat")
+    admin = actor(Role.ADMINISTRATOR, "admin3")
+    with pytest.raises(ForbiddenError):
+        operations.chats.open(admin, conversation.id)
+    for attempt in (
+        lambda: operations.records.search(admin, Query()),
+        lambda: operations.records.verify(admin),
+        lambda: operations.records.export(admin, "csv", Query()),
+    ):
+        with pytest.raises(ForbiddenError):
+            attempt()
+
+
+def test_a_colleague_does_not_find_my_conversation(
+    operations: Operations, appliance: Appliance, clinician: Actor, entries: Entries
+) -> None:
+    """It is not found rather than forbidden, and the attempt is recorded."""
+    conversation = appliance.conversations.create(clinician.user, "mine", "chat")
+    with pytest.raises(NotFoundError):
+        operations.chats.open(actor(Role.CLINICIAN, "curious"), conversation.id)
+    assert entries(user="usr_curious", entity=conversation.id)[-1]["outcome"] == "refused"
+
+
+def test_reading_the_record_is_itself_recorded(operations: Operations, entries: Entries) -> None:
+    """Search, verification and export by an auditor each leave an entry with the filters."""
+    auditor = actor(Role.AUDITOR, "auditor1")
+    operations.records.search(auditor, Query(action="user.add"))
+    operations.records.verify(auditor)
+    list(operations.records.export(auditor, "ndjson", Query(limit=5)))
+    seen = [(entry["action"], entry["outcome"]) for entry in entries(user=auditor.user)]
+    assert seen == [
+        ("record.read", "success"),
+        ("record.verify", "success"),
+        ("record.export", "intent"),
+        ("record.export", "success"),
+    ]
+
+
+def test_whoever_imports_a_model_cannot_approve_it(
+    operations: Operations, appliance: Appliance
+) -> None:
+    """Two people stand behind every model that answers."""
+    model = appliance.library.by_name("tiny")
+    importer = Actor(
+        user=model.imported_by, name="s", role=Role.APPROVER, method="password",
+        credential=None, source=None,
+    )  # fmt: skip
+    with pytest.raises(ForbiddenError):
+        operations.models.approve(importer, "tiny")
+
+
+def test_a_password_is_changed_by_who_knows_the_old_one(operations: Operations) -> None:
+    """A wrong old password, a weak new one and the old one again are refused."""
+    name, password = account(operations)
+    signed = operations.sessions.sign_in(name, password, "10.5.0.1")
+    for old, new in (
+        (f"{password}x", "correct horse battery"),
+        (password, "short"),
+        (password,) * 2,
+    ):
+        with pytest.raises((ForbiddenError, BadInputError)):
+            operations.people.change_password(signed.actor, old, new)
+    operations.people.change_password(signed.actor, password, "correct horse battery")
+    assert operations.sessions.sign_in(name, "correct horse battery", "10.5.0.1")

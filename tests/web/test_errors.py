@@ -1,0 +1,46 @@
+"""Every error class has an HTTP status, and every error is told without a stack trace."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+
+import pytest
+
+import appliance
+from appliance.errors import ApplianceError, LockedOutError
+from appliance.web.errors import STATUS, status_of, status_of_code
+
+
+def every_error_class() -> list[type[ApplianceError]]:
+    """Return every class of error in the whole package."""
+    for module in pkgutil.walk_packages(appliance.__path__, "appliance."):
+        if "migrations" not in module.name:
+            importlib.import_module(module.name)
+    found: list[type[ApplianceError]] = []
+    families = [ApplianceError]
+    for family in families:
+        families.extend(family.__subclasses__())
+        if family.__module__.startswith("appliance."):
+            found.append(family)
+    return found
+
+
+@pytest.mark.parametrize("kind", every_error_class(), ids=lambda kind: kind.__name__)
+def test_every_error_class_has_a_status_of_its_own_or_of_its_family(
+    kind: type[ApplianceError],
+) -> None:
+    """A class without a status would be answered as a fault of ours."""
+    mapped = [family for family in kind.__mro__ if family in STATUS]
+    assert kind is ApplianceError or mapped[0] is not ApplianceError
+
+
+def test_a_subclass_gets_the_status_of_the_nearest_class() -> None:
+    """A lock-out is told as too many requests."""
+    assert status_of(LockedOutError("x", retry_after=1)) == 429
+
+
+def test_a_stored_code_gets_the_status_of_its_class() -> None:
+    """An error known by code alone has the same status."""
+    assert status_of_code("context_length_exceeded") == 400
+    assert status_of_code("never heard of") == 500
