@@ -42,9 +42,7 @@ class Appliance:
             database.close()
 
 
-def assemble(
-    config: Config, clock: Clock | None = None, ledger: Ledger | None = None
-) -> Appliance:
+def assemble(config: Config, clock: Clock | None = None, ledger: Ledger | None = None) -> Appliance:
     """Join the parts over an initialised state folder.
 
     Without `ledger`, the running ledger is used, or the record is opened in this process when

@@ -199,6 +199,8 @@ def _apply_all(config: Config, sections: Mapping[str, Any], source: str) -> Conf
 def _apply(config: Config, section: str, key: str, value: object, source: str) -> Config:
     kind = _kind(section, key, source)
     if kind is tuple and isinstance(value, list):
+        if not all(isinstance(item, str) and item for item in value):
+            raise ConfigurationError(f"{source}: {section}.{key} must be a list of texts")
         value = tuple(value)
     # bool is an int to Python; a port of `true` is a mistake all the same.
     if type(value) is not kind:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import json
 import queue
+import sqlite3
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -81,7 +82,7 @@ class Log:
             with store.translated():
                 self._recorder = Recorder(path, log_id, head, clock, boot_id, reserve)
             stack.callback(self._recorder.close)
-            # Readers go first: the last to close the file removes the empty side log, if it may write.
+            # Readers go first: the last to close removes the side log, and only a writer may.
             stack.callback(self._readers.close)
             self._held = stack.pop_all()
         self._thread = threading.Thread(target=self._write, name="record", daemon=True)
@@ -162,7 +163,9 @@ class Log:
             if group:
                 self._settle(group)
             elif not last:
-                self._recorder.rest()
+                # Whatever goes wrong in a quiet second must not end the thread that answers.
+                with contextlib.suppress(sqlite3.Error, OSError, ApplianceError):
+                    self._recorder.rest()
             if last:
                 return
 

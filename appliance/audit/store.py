@@ -33,6 +33,9 @@ from appliance.errors import (
 SCHEMA_VERSION = "1"
 COLUMNS = ("t", "action", "outcome", "user", "role", "source", "entity", "model", "purpose")
 BUSY_MS = 5_000
+# Pages in the side log before SQLite folds it in while a caller waits. An append touches a dozen,
+# so the default of 1,000 would cost every 80th caller three more fsyncs; this is 16 MiB.
+FOLD_PAGES = 4_000
 
 Row = tuple[int, bytes, bytes, "str | None"]
 
@@ -118,7 +121,12 @@ class Writer:
 
     def __init__(self, path: Path) -> None:
         self._connection = _connect(path, "rw")
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={BUSY_MS}"):
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            f"busy_timeout={BUSY_MS}",
+            f"wal_autocheckpoint={FOLD_PAGES}",
+        ):
             self._connection.execute(f"PRAGMA {pragma}")
         self.commits = 0
 
@@ -152,7 +160,7 @@ class Writer:
         try:
             row = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
             return bool(row[0] == 0)
-        except sqlite3.OperationalError:
+        except sqlite3.Error:
             return False
         finally:
             self._connection.execute(f"PRAGMA busy_timeout={BUSY_MS}")

@@ -25,7 +25,7 @@ from appliance.bundles.refusals import UnsafeModelError
 WALL_CLOCK_S = 30
 MAX_REPLY_BYTES = 65_536
 PACKAGE_PARENT = Path(__file__).resolve().parents[2]
-# -I -S: no environment, no user or site packages; the parser needs none of them.
+# -I -S -B: no environment, no user or site packages, nothing written beside the sources.
 COMMAND = (
     "import sys; sys.path.insert(0, sys.argv[1]); "
     "from appliance.bundles.inspector import main; main()"
@@ -54,7 +54,7 @@ def check_model(path: Path, model: VerifiedModel) -> Facts:
 def _run(file: BinaryIO) -> bytes:
     try:
         child = subprocess.run(
-            [sys.executable, "-I", "-S", "-c", COMMAND, str(PACKAGE_PARENT)],
+            [sys.executable, "-I", "-S", "-B", "-c", COMMAND, str(PACKAGE_PARENT)],
             stdin=file,
             capture_output=True,
             timeout=WALL_CLOCK_S,

@@ -22,7 +22,8 @@ ROLES: tuple[FileRole, ...] = ("weights", "card")
 MODEL_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}[a-z0-9]|[a-z0-9]")
 MODEL_VERSION = re.compile(r"[0-9]+(\.[0-9]+){0,3}(-[a-z0-9.]{1,20})?")
 DOTTED = re.compile(r"[0-9]+(\.[0-9]+){0,3}")
-TARGET_PATH = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}/[a-z0-9][a-z0-9._-]{0,99}")
+PLAIN_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
+TARGET_PATH = re.compile(f"{PLAIN_NAME.pattern}/{PLAIN_NAME.pattern}")
 SHA256_HEX = re.compile(r"[0-9a-f]{64}")
 
 MAX_WEIGHTS_BYTES = 2**42

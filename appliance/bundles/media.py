@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from appliance import durable
-from appliance.bundles.manifest import VerifiedTarget
+from appliance.bundles.manifest import PLAIN_NAME, VerifiedTarget
 from appliance.bundles.refusals import ContentError, LayoutError, MediumError
 from appliance.errors import DiskFullError
 
@@ -67,8 +67,12 @@ class Medium:
         found: set[str] = set()
         with self._folder("targets") as targets:
             for name in _names(targets):
+                # A name may hold anything, even what steers a terminal: shown only escaped.
+                if PLAIN_NAME.fullmatch(name) is None:
+                    raise LayoutError(f"targets/{name!r} was not signed")
                 with _subfolder(targets, name, f"targets/{name}") as folder:
-                    found.update(f"{name}/{entry}" for entry in _names(folder))
+                    # An empty folder counts as one nameless file, which nobody signs.
+                    found.update(f"{name}/{entry}" for entry in _names(folder) or [""])
                 if len(found) > MAX_ENTRIES:
                     raise LayoutError(f"the bundle holds more than {MAX_ENTRIES} files")
         return frozenset(found)

@@ -168,7 +168,7 @@ def _present(invocation: Invocation, run: AnswerRun, end: AnswerState) -> None:
     if end.error is not None:
         raise end.error
     if end.finish_reason == "person":
-        sys.exit(INTERRUPTED)
+        click.get_current_context().exit(INTERRUPTED)
 
 
 def _line(run: AnswerRun, end: AnswerState) -> str:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from appliance.operations import Operations
 
 F = TypeVar("F", bound=Callable[..., Any])
+SPARE = ("role", "model", "about")
 FILTERS = {
     "user": "Who did it: a user name, an account id, or os:NAME for this machine's console.",
     "role": "In which role.",
@@ -156,6 +157,6 @@ def _who(user: str | None, people: People) -> str | None:
 
 def _print(rows: list[tuple[object, ...]], page: Page) -> None:
     columns = ("entry", "time (UTC)", "who", "role", "action", "outcome", "model", "about")
-    presenting.table(columns, rows, empty="no entry matches")
+    presenting.table(columns, rows, empty="no entry matches", spare=SPARE)
     if page.next_before is not None:
         presenting.remark(f"next: older entries with --before {page.next_before}")

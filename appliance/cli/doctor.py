@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 
 from appliance.cli import presenting
@@ -48,7 +46,7 @@ def doctor(invocation: Invocation) -> None:
     found = [finding.run(name, check, patient) for name, check in wanted]
     invocation.present([item.to_json() for item in found], lambda: _print(found))
     if any(item.verdict == "fail" for item in found):
-        sys.exit(REFUSED)
+        click.get_current_context().exit(REFUSED)
 
 
 def _print(found: list[Finding]) -> None:

@@ -79,6 +79,9 @@ def report(error: BaseException, *, as_json: bool = False) -> None:
         click.echo(error.format_message(), err=True)
         return
     code, what, hint = _words(error)
+    if code == "interrupted" and sys.stderr.isatty():
+        # The cursor stands behind a prompt, or behind the ^C that the terminal showed.
+        print(file=sys.stderr)
     if as_json:
         body: dict[str, object] = {"code": code, "message": what, "next": hint}
         if isinstance(error, known.TamperedError):

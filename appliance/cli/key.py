@@ -80,6 +80,7 @@ def list_(invocation: Invocation, owner: str | None) -> None:
                 for item in keys
             ],
             empty="there is no API key; `appliance key create` makes one",
+            spare=("made", "last used", "label"),
         ),
     )  # fmt: skip
 

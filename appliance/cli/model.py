@@ -46,6 +46,7 @@ def list_(invocation: Invocation) -> None:
                 for item in models
             ],
             empty="the library is empty; `appliance bundle import` brings in a model",
+            spare=("digest", "size"),
         ),
     )  # fmt: skip
 

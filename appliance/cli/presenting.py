@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -24,6 +25,7 @@ from rich.text import Text
 DEMO_LABEL = "demo (synthetic, not for care)"
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 KEPT = frozenset("\n\t")
+GAP = "  "
 STEP_PERCENT = 10
 STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
@@ -52,14 +54,26 @@ def json_document(value: Any) -> None:
 
 
 def table(
-    columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str = "nothing to show"
+    columns: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    empty: str = "nothing to show",
+    spare: Sequence[str] = (),
 ) -> None:
-    """Print rows under lower-case headings; says `empty` when there is none."""
+    """Print rows under lower-case headings; says `empty` when there is none.
+
+    On a terminal that is too narrow, the columns in `spare` are left out, the first one first,
+    instead of breaking every word; elsewhere nothing is left out.
+    """
     cells = [[_cell(value) for value in row] for row in rows]
     if not cells:
         say(empty)
     elif sys.stdout.isatty():
-        _rich_table(columns, cells)
+        kept = _that_fit(columns, cells, spare)
+        _rich_table([columns[at] for at in kept], [[row[at] for at in kept] for row in cells])
+        if len(kept) < len(columns):
+            left_out = ", ".join(name for at, name in enumerate(columns) if at not in kept)
+            remark(f"left out, because the terminal is narrow: {left_out} (--json has everything)")
     else:
         _plain_table(columns, cells)
 
@@ -117,8 +131,24 @@ def _lines(what: str) -> Callable[[int, int], None]:
     return step
 
 
+def _that_fit(
+    columns: Sequence[str], cells: Sequence[Sequence[str]], spare: Sequence[str]
+) -> list[int]:
+    """Return the places of the columns to show on this terminal."""
+    widths = _widths(columns, cells)
+    kept, dropping = list(range(len(columns))), list(spare)
+    room = shutil.get_terminal_size().columns
+    while dropping and sum(widths[at] + len(GAP) for at in kept) > room:
+        kept.remove(columns.index(dropping.pop(0)))
+    return kept
+
+
+def _widths(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> list[int]:
+    return [max(map(len, column)) for column in zip(columns, *cells, strict=True)]
+
+
 def _rich_table(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
-    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    shown = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for column in columns:
         shown.add_column(column, overflow="fold")
     for row in cells:
@@ -128,9 +158,9 @@ def _rich_table(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
 
 
 def _plain_table(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
-    widths = [max(map(len, column)) for column in zip(columns, *cells, strict=True)]
+    widths = _widths(columns, cells)
     for row in (columns, *cells):
-        line = "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True))
+        line = GAP.join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True))
         print(line.rstrip())
 
 

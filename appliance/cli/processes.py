@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from gunicorn.app.base import BaseApplication
-from gunicorn.errors import HaltServer  # type: ignore[import-untyped]  # gunicorn ships none
+from gunicorn.errors import HaltServer
 
 from appliance.errors import ApplianceError
 

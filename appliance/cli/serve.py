@@ -1,4 +1,8 @@
-"""`appliance serve ledger|engine|gateway`: one program in the foreground, for containers."""
+"""`appliance serve ledger|engine|gateway`: one program in the foreground, for containers.
+
+Each program imports its own part when it is made: the ledger never loads llama.cpp, the engine
+never loads the database, and a part that died is back sooner.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +15,6 @@ from typing import Any
 
 import click
 
-from appliance.assembly import assemble
-from appliance.audit.access import boot_id
-from appliance.audit.actions import Outcome
-from appliance.audit.client import LedgerClient
-from appliance.audit.log import Log
-from appliance.audit.service import create_app as create_ledger_app
 from appliance.cli.errors import exit_code_of, report
 from appliance.cli.processes import (
     Program,
@@ -25,13 +23,8 @@ from appliance.cli.processes import (
     options,
     run_program,
 )
-from appliance.clock import System
 from appliance.config import Config
 from appliance.errors import NotInitialisedError
-from appliance.llama.server import create_app as create_engine_app
-from appliance.operations import operations_for
-from appliance.operations.recording import Recorder, system
-from appliance.web import create_app as create_gateway_app
 
 Made = tuple[Callable[..., Any], Callable[[], None]]
 PARTS = ("ledger", "engine", "gateway")
@@ -41,20 +34,35 @@ ENGINE_THREADS = 128
 
 def make_ledger(config: Config) -> Made:
     """Return the record's service; verifies the record first and refuses to start when it lies."""
+    from appliance.audit.access import boot_id
+    from appliance.audit.log import Log
+    from appliance.audit.service import create_app
+    from appliance.clock import System
+
     log = Log(config.paths.audit_db, System(), boot_id(), config.ledger)
-    return create_ledger_app(log), log.close
+    return create_app(log), log.close
 
 
 def make_engine(config: Config) -> Made:
     """Return the model's service; weights load in the background after this returns."""
-    application = create_engine_app(config.paths.library, config.engine)
+    from appliance.llama.server import create_app
+
+    application = create_app(config.paths.library, config.engine)
     return application, application.extensions["llama"].close
 
 
 def make_gateway(config: Config) -> Made:
     """Return the web service; closes answers that a crash left open before the first question."""
+    from appliance.assembly import assemble
+    from appliance.audit.actions import Outcome
+    from appliance.audit.client import LedgerClient
+    from appliance.operations import operations_for
+    from appliance.operations.recording import Recorder, system
+    from appliance.web import create_app
+
     appliance = assemble(config, ledger=LedgerClient(config.paths.ledger_socket))
     operations = operations_for(appliance)
+    appliance.library.settle()  # a crash may have left the engine's note ahead of the database
     closed = operations.asking.reconcile()
     recorder, part = Recorder(appliance.ledger), system("gateway")
     recorder.note(
@@ -71,7 +79,7 @@ def make_gateway(config: Config) -> Made:
         ending.start()
         ending.join()
 
-    return create_gateway_app(operations), stop
+    return create_app(operations), stop
 
 
 MAKERS: dict[str, Callable[[Config], Made]] = {

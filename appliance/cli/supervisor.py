@@ -65,10 +65,18 @@ class Supervisor:
         self._stopping = False
 
     def start(self) -> None:
-        """Start each part and wait until it answers; raises PartRefusedError if one will not."""
-        for part in self._parts:
-            self._spawn(part)
-            self._wait_ready(part)
+        """Start the parts and wait until each answers; raises PartRefusedError if one will not.
+
+        The gateway comes last, since it opens by writing into the record. Ledger and engine know
+        nothing of each other and start side by side.
+        """
+        ledger, engine, gateway = self._parts
+        self._spawn(ledger)
+        self._spawn(engine)
+        self._wait_ready(ledger)
+        self._spawn(gateway)
+        self._wait_ready(gateway)
+        self._wait_ready(engine)
 
     def watch(self) -> None:
         """Restart what dies, until `request_stop` is called."""

@@ -90,6 +90,7 @@ def list_(invocation: Invocation) -> None:
                 for item in publishers
             ],
             empty="no publisher is trusted yet, so no bundle is accepted",
+            spare=("added by", "since", "root version"),
         ),
     )  # fmt: skip
 

@@ -72,6 +72,7 @@ def list_(invocation: Invocation) -> None:
                 for person in users
             ],
             empty="there is no account yet; `appliance user add` makes one",
+            spare=("id", "since"),
         ),
     )  # fmt: skip
 

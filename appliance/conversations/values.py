@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from appliance.sealing import Sealed
 
-MAX_TITLE = 120
+MAX_TITLE = 200
 UNTITLED = "Untitled"
 PENDING = "pending"
 COMPLETE = "complete"

@@ -52,7 +52,10 @@ class Queued:
 
 @dataclass(frozen=True)
 class Delta:
-    """A piece of the answer; complete characters only."""
+    """A piece of the answer; complete characters only.
+
+    May be empty: a sign of life while a long prompt is read, so that the caller can stop.
+    """
 
     text: str
 

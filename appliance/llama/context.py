@@ -85,7 +85,9 @@ class Context:
         api.llama_set_abort_callback(self._context, _IS_SET, cancel.buffer)
         sampler = _sampler(sampling)
         try:
-            shared = self._keep_shared(prompt)
+            # Rounding depends on how a prompt was cut into batches, so a seed promises the same
+            # answer only when the whole prompt is computed in the same way each time.
+            shared = self._keep_shared(prompt) if sampling.seed is None else self._truncate(0)
             for start in range(shared, len(prompt), self._batch_tokens):
                 self._decode(prompt[start : start + self._batch_tokens], cancel)
             while True:

@@ -199,8 +199,8 @@ def _whole(job: Job, answer: Answer) -> Response:
                     return jsonify(answer.whole("".join(pieces), item))
                 case Failed(error):
                     raise error
-                case Waiting() | Working() if _caller_left():
-                    break
+            if _caller_left():
+                break
     finally:
         job.cancel()
     raise EngineUnavailableError("the caller left before the answer was complete")

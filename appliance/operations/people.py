@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from appliance.assembly import Appliance
 from appliance.audit.actions import Outcome
-from appliance.errors import BadInputError, ForbiddenError, NotFoundError
+from appliance.errors import BadInputError, ConflictError, ForbiddenError, NotFoundError
 from appliance.identity import passwords
 from appliance.identity.permissions import GRANTS, Actor, Permission, may
 from appliance.identity.roles import ASSIGNABLE, Role
@@ -58,7 +58,20 @@ class PeopleOperations:
                 raise ForbiddenError(
                     "you cannot disable your own account", hint="ask another administrator"
                 )
+            self._keep_one_administrator(user)
             self._people.set_disabled(user.id, True)
+
+    def _keep_one_administrator(self, user: User) -> None:
+        """Raise ConflictError when `user` is the last administrator who can still sign in."""
+        left = [
+            other
+            for other in self._people.list()
+            if other.role == Role.ADMINISTRATOR and not other.disabled and other.id != user.id
+        ]
+        if user.role == Role.ADMINISTRATOR and not left:
+            raise ConflictError(
+                "this is the last administrator", hint="add another administrator first"
+            )
 
     def enable_user(self, actor: Actor, name: str) -> None:
         """Let a disabled account in again."""
@@ -84,7 +97,7 @@ class PeopleOperations:
         return password
 
     def change_password(self, actor: Actor, old: str, new: str) -> None:
-        """Change the actor's own password; the old one must be right."""
+        """Change the actor's own password and end every session; the old one must be right."""
         with self._recorder.change(actor, Permission.OWN_PASSWORD, "password.change", actor.user):
             user = self._people.get(actor.user)
             if not passwords.verify_password(user.password_hash, old):

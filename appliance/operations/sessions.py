@@ -44,11 +44,13 @@ class Sessions:
         Raises NotSignedInError (wrong, unknown or disabled: not told apart) or LockedOutError.
         """
         user = self._people.by_name(name)
-        self._refuse_locked(user, source)
+        self._refuse_locked(source, name, user)
+        # Counted before the slow hash, so that guesses sent at once count as well.
+        locked = self._count_attempt(name, user)
         known = user is not None and not user.disabled
         right = passwords.verify_password(user.password_hash if user and known else None, password)
         if user is None or not right:
-            raise self._failed(user, source)
+            raise self._failed(user, source, locked)
         actor = _actor(user, "password", None, source)
         with self._recorder.change(actor, None, "session.open", user.id):
             self._people.note_success(user.id)
@@ -80,7 +82,7 @@ class Sessions:
 
     def authenticate_key(self, text: str, source: str) -> Actor:
         """Return whose key this is; raises NotSignedInError (recorded) or LockedOutError."""
-        self._refuse_locked(None, source)
+        self._refuse_locked(source)
         try:
             user, key = self._people.user_for_key(text)
         except NotSignedInError as error:
@@ -89,19 +91,28 @@ class Sessions:
             raise
         return _actor(user, "api_key", key.id, source)
 
-    def _refuse_locked(self, user: User | None, source: str) -> None:
+    def _refuse_locked(self, source: str, name: str = "", user: User | None = None) -> None:
+        """Raise LockedOutError; a name nobody has locks like one that exists, so neither tells."""
         seconds = self._people.source_locked_for(source)
         if user is not None:
             seconds = max(seconds, self._people.locked_for(user))
+        elif name:
+            seconds = max(seconds, self._people.unknown_locked_for(name))
         if seconds > 0:
             error = LockedOutError("too many failed attempts", retry_after=seconds)
             self._refused(error, user, source)
             raise error
 
-    def _failed(self, user: User | None, source: str) -> NotSignedInError:
+    def _count_attempt(self, name: str, user: User | None) -> int | None:
+        """Count one attempt; return for how long it locks the account, if it does."""
+        if user is None:
+            self._people.note_unknown_failure(name)
+            return None
+        return self._people.note_failure(user.id)
+
+    def _failed(self, user: User | None, source: str, locked: int | None) -> NotSignedInError:
         error = NotSignedInError(WRONG, hint="check both and try again")
         self._people.note_source_failure(source)
-        locked = self._people.note_failure(user.id) if user is not None else None
         self._refused(error, user, source)
         if user is not None and locked:
             self._recorder.note(

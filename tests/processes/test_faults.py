@@ -109,9 +109,10 @@ def test_killing_one_part_costs_one_answer_at_most(
     key = own_stack.api_key()
     assert ask(own_stack, key) == 200
     before = own_stack.parts()
-    asker = Asker(own_stack, key)
-    assert asker.began.wait(30)
-    blow(before[part])
+    with own_stack.slowly("engine"):
+        asker = Asker(own_stack, key)
+        assert asker.began.wait(30)
+        blow(before[part])
     eventually(lambda: ask(own_stack, key) == 200, within_s=BACK_WITHIN_S)
     asker.join(30)
 
@@ -128,9 +129,10 @@ def test_killing_one_part_costs_one_answer_at_most(
 def test_an_answer_cut_off_by_the_gateways_death_is_recorded_as_failed(own_stack: Stack) -> None:
     """The record says that it was interrupted, and whose it was."""
     key = own_stack.api_key()
-    asker = Asker(own_stack, key)
-    assert asker.began.wait(30)
-    kill_whole(own_stack.parts()["gateway"])
+    with own_stack.slowly("engine"):
+        asker = Asker(own_stack, key)
+        assert asker.began.wait(30)
+        kill_whole(own_stack.parts()["gateway"])
     asker.join(30)
     entries = eventually(
         lambda: [entry for entry in own_stack.record() if entry["action"] == "answer.fail"]
@@ -154,9 +156,8 @@ def test_killing_the_supervisor_leaves_no_orphan(own_stack: Stack) -> None:
     """The parts end with their supervisor, so that the next start finds sockets and locks free."""
     assert own_stack.process is not None
     own_stack.process.kill()
-    own_stack.process.wait()
     eventually(lambda: own_stack.parts() == {})
-    own_stack.process = None
+    assert own_stack.stop() == -signal.SIGKILL
     own_stack.start()
 
 

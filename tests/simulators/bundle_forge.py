@@ -130,6 +130,16 @@ def break_extra_folder(folder: Path) -> None:
     (folder / "tools").mkdir()
 
 
+def break_empty_folder(folder: Path) -> None:
+    """Put an empty folder beside the model's."""
+    (folder / "targets" / "empty").mkdir()
+
+
+def break_terminal_name(folder: Path) -> None:
+    """Put a file whose name would steer a terminal beside the model's folder."""
+    (folder / "targets" / "\x1b]0;x\x07\udcff").write_text("")
+
+
 def break_extra_metadata(folder: Path) -> None:
     """Put a root of a far version beside the metadata."""
     shutil.copy(folder / "metadata" / "1.root.json", folder / "metadata" / "99.root.json")

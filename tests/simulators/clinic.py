@@ -6,6 +6,8 @@ process of its own, as it always is. The model came in through a signed bundle a
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import hashlib
 import json
 import re
@@ -14,17 +16,19 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from flask.testing import FlaskClient
+from werkzeug.serving import WSGIRequestHandler, make_server
 from werkzeug.test import TestResponse
 
-from appliance import config as settings
+from appliance import config as configuration
 from appliance.assembly import assemble
 from appliance.audit.query import Query
 from appliance.clock import System
@@ -44,13 +48,24 @@ ONCE = re.compile(r'name="once" value="([^"]+)"')
 ENGINE_WITHIN_S = 60.0
 
 
+class Quiet(WSGIRequestHandler):
+    """Serves without printing every request."""
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        pass
+
+
 class Clinic:
     """Everything behind one gateway; `browser(role)` is a person of that role, signed in."""
 
-    def __init__(self, **gateway: Any) -> None:
+    def __init__(self, *, answer_tokens: int = 1024, **gateway: Any) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="clinic-"))
-        config = settings.load(self.folder / "state", file=self.folder / "none", environment={})
-        self.config = replace(config, gateway=replace(config.gateway, **gateway))
+        config = configuration.load(self.folder / "state", file=self.folder / "none", environment={})
+        self.config = replace(
+            config,
+            gateway=replace(config.gateway, **gateway),
+            engine=replace(config.engine, max_answer_tokens=answer_tokens),
+        )
         initialise(self.config, CONSOLE)
         self.appliance = assemble(self.config, System())
         self.operations = operations_for(self.appliance)
@@ -61,13 +76,15 @@ class Clinic:
 
     def person(self, name: str, role: Role) -> None:
         """Add an account with the password that all people of this hospital have."""
-        self.appliance.people.add(name, role, passwords.hash_password(PASSWORD), name.title())
+        self.appliance.people.add(name, role, _hashed(PASSWORD), name.title())
 
-    def bring_model(self, name: str = "tiny", version: str = "1.0", *, card: str = "") -> None:
+    def bring_model(
+        self, name: str = "tiny", version: str = "1.0", *, card: str = "", context: int = 2048
+    ) -> None:
         """Import, approve and activate a tiny model, each by another person."""
         forge = BundleForge(self.folder / f"desk-{name}-{version}")
         source = forge.add_model(name, version)
-        write_tiny_gguf(source.gguf, context=1024)
+        write_tiny_gguf(source.gguf, context=context)
         source.card.write_text(card_text(name, version, demo=True) + card)
         bundle = forge.good(expires=datetime.now().astimezone() + timedelta(days=30))
         root = (bundle / "metadata" / "1.root.json").read_bytes()
@@ -76,6 +93,7 @@ class Clinic:
         models.import_bundle(CONSOLE, bundle)
         approver = self.actor("approver")
         models.approve(approver, name, version)
+        # Not through `models.activate`: it wakes the engine, which is not running yet.
         self.appliance.library.set_active(self.appliance.library.by_name(name, version).id)
 
     def actor(self, name: str) -> Actor:
@@ -86,7 +104,8 @@ class Clinic:
     def start_engine(self) -> None:
         """Start the real engine on the library of this state folder."""
         paths = self.config.paths
-        arguments = [str(paths.library), str(paths.engine_socket), json.dumps({"threads": 1})]
+        settings = {"threads": 1, "max_answer_tokens": self.config.engine.max_answer_tokens}
+        arguments = [str(paths.library), str(paths.engine_socket), json.dumps(settings)]
         with (self.folder / "engine.log").open("wb") as log:
             self.engine = subprocess.Popen(
                 [sys.executable, "-m", "tests.simulators.engine_process", *arguments],
@@ -105,6 +124,19 @@ class Clinic:
         browser = Browser(self)
         browser.sign_in(name)
         return browser
+
+    @contextlib.contextmanager
+    def served(self) -> Iterator[str]:
+        """Serve the gateway on a free loopback port while the block runs; yield its address."""
+        server = make_server("127.0.0.1", 0, self.app, threaded=True, request_handler=Quiet)
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.port}"
+        finally:
+            server.shutdown()
+            thread.join()
+            server.server_close()
 
     def key(self, name: str = "clinician") -> str:
         """Return a fresh API key of this person."""
@@ -157,6 +189,12 @@ class Browser:
             headers={"Sec-Fetch-Site": "same-origin", "Origin": "null", **options.pop("headers", {})},
             **options,
         )  # fmt: skip
+
+
+@functools.cache
+def _hashed(password: str) -> str:
+    """Hash a password once for all hospitals of a test run; argon2id is slow on purpose."""
+    return passwords.hash_password(password)
 
 
 def _sha256(data: bytes) -> str:

@@ -6,6 +6,7 @@ state folder.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,6 +43,7 @@ class Stack:
     printed: list[str] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
     process: subprocess.Popen[str] | None = None
+    _readers: list[threading.Thread] = field(default_factory=list)
 
     @property
     def address(self) -> str:
@@ -76,6 +79,8 @@ class Stack:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
         code = self.process.wait(30)
+        for reader in self._readers:
+            reader.join()
         self.process = None
         return code
 
@@ -114,6 +119,28 @@ class Stack:
                 found.setdefault(part, []).append(int(folder.name))
         return {part: sorted(pids) for part, pids in found.items()}
 
+    @contextlib.contextmanager
+    def slowly(self, part: str) -> Iterator[None]:
+        """Let a part run for 2 ms out of every 100, as a far larger model would feel."""
+        done = threading.Event()
+        worker = self.parts()[part][-1]
+
+        def brake() -> None:
+            # The worker may be killed meanwhile; then there is nothing left to slow down.
+            with contextlib.suppress(ProcessLookupError):
+                while not done.wait(0.002):
+                    os.kill(worker, signal.SIGSTOP)
+                    done.wait(0.1)
+                    os.kill(worker, signal.SIGCONT)
+
+        thread = threading.Thread(target=brake, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
+
     def _environment(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if "APPLIANCE" not in name}
         return {
@@ -134,12 +161,15 @@ class Stack:
         time.sleep(0.2)
 
 
-def _collect(stream: Any, lines: list[str]) -> None:
+def _collect(stream: Any, lines: list[str]) -> threading.Thread:
     def read() -> None:
-        for line in stream:
-            lines.append(line.rstrip("\n"))  # noqa: PERF401  # each line as soon as it comes
+        with stream:
+            for line in stream:
+                lines.append(line.rstrip("\n"))  # noqa: PERF401  # each as soon as it comes
 
-    threading.Thread(target=read, daemon=True).start()
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    return reader
 
 
 def _command_of(folder: Path) -> list[str]:

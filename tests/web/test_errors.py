@@ -11,17 +11,19 @@ import appliance
 from appliance.errors import ApplianceError, LockedOutError
 from appliance.web.errors import STATUS, status_of, status_of_code
 
+ELSEWHERE = ("appliance.cli", "appliance.migrations")
+
 
 def every_error_class() -> list[type[ApplianceError]]:
-    """Return every class of error in the whole package."""
+    """Return every class of error that can reach the gateway: all but the command line's own."""
     for module in pkgutil.walk_packages(appliance.__path__, "appliance."):
-        if "migrations" not in module.name:
+        if not module.name.startswith(ELSEWHERE):
             importlib.import_module(module.name)
     found: list[type[ApplianceError]] = []
     families = [ApplianceError]
     for family in families:
         families.extend(family.__subclasses__())
-        if family.__module__.startswith("appliance."):
+        if family.__module__.startswith("appliance.") and not family.__module__.startswith(ELSEWHERE):
             found.append(family)
     return found
 

@@ -9,6 +9,7 @@ from appliance.errors import UnavailableError
 from appliance.inference.openai_engine import OpenAIEngine
 
 START = "start the appliance with `appliance run`; if it runs, look at what it printed"
+MOVED = f"{START}; if it listens on another port, set APPLIANCE_PORT here too"
 
 
 def ledger(patient: Patient) -> Finding:
@@ -42,4 +43,4 @@ def gateway(patient: Patient) -> Finding:
     address = f"http://{settings.host}:{settings.port}"
     if answers(patient.config, "gateway"):
         return ok("gateway", f"it answers at {address}")
-    return fail("gateway", f"it does not answer at {address}", START)
+    return fail("gateway", f"it does not answer at {address}", MOVED)

@@ -82,7 +82,11 @@ def model(patient: Patient) -> Finding:
         library = Library(database, patient.paths.library, patient.paths.staging, System())
         active = [item for item in library.models() if item.state is State.ACTIVE]
         if not active:
-            return fail("model", "no model is active", "`appliance model list` shows what can be approved and activated")
+            return fail(
+                "model",
+                "no model is active",
+                "`appliance model list` shows what can be approved and activated",
+            )
         found = library.verify(active[0].id)
     finally:
         database.close()

@@ -15,8 +15,13 @@ pages = Blueprint("models", __name__)
 @pages.get("/models")
 @allow(Permission.MODELS_LIST)
 def show() -> Response:
-    models = current.operations().models.list(current.actor())
-    page = render_template("models.html", models=models, asking_roles=sorted(ASKING_ROLES))
+    operations, actor = current.operations(), current.actor()
+    page = render_template(
+        "models.html",
+        models=operations.models.list(actor),
+        publishers={known.id: known.name for known in operations.models.publishers(actor)},
+        asking_roles=sorted(ASKING_ROLES),
+    )
     return make_response(page)
 
 

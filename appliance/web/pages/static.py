@@ -1,4 +1,8 @@
-"""Stylesheet, scripts and icon: the only responses that a browser may keep."""
+"""Stylesheet, scripts and icon: the only responses that a browser may keep.
+
+They are read once, at start, and served from memory: no path that a request names ever reaches
+the file system.
+"""
 
 from __future__ import annotations
 
@@ -6,21 +10,28 @@ import hashlib
 from functools import cache
 from pathlib import Path
 
-from flask import Blueprint, Response, request, send_from_directory, url_for
+from flask import Blueprint, Response, request, url_for
 
+from appliance.errors import NotFoundError
 from appliance.web.access import public
 
 FOLDER = Path(__file__).parent.parent / "static"
+MEDIA_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 pages = Blueprint("static_files", __name__)
 
 
-@pages.get("/static/<path:name>")
+@pages.get("/static/<name>")
 @public("the same files for everyone; no content, no secret")
 def file(name: str) -> Response:
     """Send one file; forever fresh when the address carries its digest."""
-    response = send_from_directory(FOLDER, name)
+    data = _files().get(name)
+    if data is None:
+        raise NotFoundError("there is no such file")
+    response = Response(data, mimetype=MEDIA_TYPES[Path(name).suffix])
+    response.set_etag(digest(name))
     pinned = request.args.get("v") == digest(name)
     response.headers["Cache-Control"] = "max-age=31536000, immutable" if pinned else "no-cache"
+    response.make_conditional(request)
     return response
 
 
@@ -31,5 +42,10 @@ def address(name: str) -> str:
 
 @cache
 def digest(name: str) -> str:
-    """Return the first characters of a file's SHA-256, computed once."""
-    return hashlib.sha256((FOLDER / name).read_bytes()).hexdigest()[:16]
+    """Return the first characters of a file's SHA-256."""
+    return hashlib.sha256(_files()[name]).hexdigest()[:16]
+
+
+@cache
+def _files() -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in FOLDER.iterdir() if path.suffix in MEDIA_TYPES}

@@ -61,7 +61,9 @@ def test_csv_carries_number_and_leaf_hash(log: Log) -> None:
     assert json.loads(row["content"])["bytes"] == 1024
 
 
-@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t=", "\r=", "\n=", "  =", "＝", "＠"])
+@pytest.mark.parametrize(
+    "start", ["=", "+", "-", "@", "\t=", "\r=", "\n=", "  =", "\uff1d", "\uff20"]
+)
 def test_csv_never_starts_a_formula(log: Log, start: str) -> None:
     """A value that a spreadsheet would run is written as text."""
     attack = f"{start}cmd|' /C calc'!A0"

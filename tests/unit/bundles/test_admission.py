@@ -49,7 +49,7 @@ def test_weights_keep_their_name(site: Site, forge: BundleForge) -> None:
     site.bring_in(forge.good("first"))
     forge.models.clear()
     forge.add_model("renamed", "1.0")
-    with pytest.raises(ConflictError, match="are in the library as tiny 1.0"):
+    with pytest.raises(ConflictError, match=r"are in the library as tiny 1\.0"):
         site.bring_in(forge.good("second", version=2))
 
 

@@ -65,7 +65,7 @@ def test_no_key_is_written(forge: BundleForge) -> None:
     """No file of a bundle holds a private key."""
     folder = forge.good()
     secret = forge.signers.root[0].private_bytes
-    raw = forge.signers.root[0]._private_key.private_bytes_raw()  # type: ignore[union-attr]
+    raw = forge.signers.root[0]._private_key.private_bytes_raw()
     for path in folder.rglob("*.json"):
         data = path.read_bytes()
         assert secret not in data

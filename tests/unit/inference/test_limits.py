@@ -17,6 +17,16 @@ def size(messages: Messages) -> int:
     return sum(len(message.content) for message in messages)
 
 
+class Counter:
+    """Counts tokens, and how often it was asked to."""
+
+    calls = 0
+
+    def __call__(self, messages: Messages) -> int:
+        self.calls += 1
+        return size(messages)
+
+
 def conversation(turns: int, length: int = 10) -> Messages:
     asked = "q" * length
     pairs = [(Message("user", asked), Message("assistant", "a" * length))] * (turns - 1)
@@ -25,9 +35,9 @@ def conversation(turns: int, length: int = 10) -> Messages:
 
 def test_what_fits_is_left_alone_and_counted_once() -> None:
     """The usual case costs one count."""
-    calls: list[int] = []
-    fitted = fit_history(conversation(3), lambda m: calls.append(1) or size(m), 1000)
-    assert (fitted.messages, fitted.dropped, len(calls)) == (conversation(3), 0, 1)
+    count = Counter()
+    fitted = fit_history(conversation(3), count, 1000)
+    assert (fitted.messages, fitted.dropped, count.calls) == (conversation(3), 0, 1)
 
 
 def test_oldest_turns_go_first_and_whole() -> None:
@@ -39,14 +49,14 @@ def test_oldest_turns_go_first_and_whole() -> None:
 
 def test_a_long_conversation_needs_few_counts() -> None:
     """Counting is a round trip, so a thousand turns cost about ten of them."""
-    calls: list[int] = []
-    fit_history(conversation(1000), lambda m: calls.append(1) or size(m), 105)
-    assert len(calls) <= 12
+    count = Counter()
+    fit_history(conversation(1000), count, 105)
+    assert count.calls <= 12
 
 
 def test_a_question_too_long_alone_is_refused_with_numbers() -> None:
     """System prompt and last question are never dropped; if they do not fit, it is an error."""
-    with pytest.raises(ContextOverflowError, match="105 tokens.*at most 50"):
+    with pytest.raises(ContextOverflowError, match=r"105 tokens.*at most 50"):
         fit_history(conversation(3, length=100), size, 50)
 
 

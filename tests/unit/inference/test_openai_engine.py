@@ -84,7 +84,7 @@ def test_closing_the_iterator_cancels(
     stream = engine.generate(Generation(digest, HELLO, Sampling(LONG)))
     next(iter(stream))
     process.wait(running=1)
-    stream.close()  # type: ignore[attr-defined]
+    stream.close()
     process.wait(running=0)
 
 
@@ -94,7 +94,7 @@ def test_a_place_in_the_queue_is_told(engine: OpenAIEngine, digest: str) -> None
     next(iter(first))
     second = engine.generate(Generation(digest, HELLO, Sampling(5)))
     assert next(iter(second)) == Queued(0)
-    first.close()  # type: ignore[attr-defined]
+    first.close()
     assert isinstance(list(second)[-1], Finished)
 
 
@@ -150,9 +150,11 @@ def test_an_engine_that_hangs_is_given_up(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as silent:
         silent.bind(str(place))
         silent.listen()
-        with closing(OpenAIEngine(uds=place, silence_s=0.2)) as engine:
-            with pytest.raises(EngineUnavailableError, match="in time"):
-                list(engine.generate(Generation("f" * 64, HELLO, Sampling(5))))
+        with (
+            closing(OpenAIEngine(uds=place, silence_s=0.2)) as engine,
+            pytest.raises(EngineUnavailableError, match="in time"),
+        ):
+            list(engine.generate(Generation("f" * 64, HELLO, Sampling(5))))
 
 
 def test_another_server_speaking_nonsense_is_unavailable(tmp_path: Path) -> None:

@@ -1,0 +1,87 @@
+"""A real browser (Debian's Chromium) in front of a real appliance.
+
+Screenshots of every journey go to build/screenshots/, for people to look at.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from tests.simulators.stack import ROOT, Stack
+
+CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
+FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+PATIENCE_MS = 20_000
+Shoot = Callable[[Page, str], None]
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """One Chromium for all journeys; each journey has a fresh profile in it."""
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def context(browser: Browser, stack: Stack) -> Iterator[BrowserContext]:
+    """A fresh browser profile that fails the journey when a page asks for anything elsewhere."""
+    profile = browser.new_context(base_url=stack.address, viewport={"width": 1280, "height": 860})
+    profile.set_default_timeout(PATIENCE_MS)
+    elsewhere: list[str] = []
+    profile.on(
+        "request",
+        lambda request: (
+            elsewhere.append(request.url)
+            if not request.url.startswith((stack.address, "data:"))
+            else None
+        ),
+    )
+    yield profile
+    profile.close()
+    assert elsewhere == [], "a page asked for something outside the appliance"
+
+
+@pytest.fixture
+def page(context: BrowserContext) -> Iterator[Page]:
+    """One tab; an uncaught error in a script fails the journey."""
+    tab = context.new_page()
+    errors: list[str] = []
+    tab.on("pageerror", lambda error: errors.append(str(error)))
+    yield tab
+    assert errors == []
+
+
+@pytest.fixture(scope="session")
+def shoot() -> Shoot:
+    """Return a function that takes a screenshot by name."""
+    folder = ROOT / "build/screenshots"
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def take(page: Page, name: str) -> None:
+        page.screenshot(path=Path(folder) / f"{name}.png")
+
+    return take
+
+
+def sign_in(page: Page, name: str, password: str) -> None:
+    """Go to the front door and sign in as a person would."""
+    page.goto("/")
+    page.get_by_label("Name").fill(name)
+    page.get_by_label("Password").fill(password)
+    page.get_by_role("button", name="Sign in").click()
+
+
+def ask(page: Page, question: str) -> None:
+    """Type a question and press Enter."""
+    page.get_by_label("Your question").fill(question)
+    page.get_by_label("Your question").press("Enter")

@@ -1,0 +1,38 @@
+"""Real hospitals for the tests of the gateway."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.simulators.clinic import Clinic
+
+
+@pytest.fixture(scope="session")
+def answering() -> Iterator[Clinic]:
+    """A hospital whose model answers; shared, so a test leaves people and model as they are."""
+    clinic = Clinic()
+    clinic.bring_model(card='starters = ["Summarise this note."]\n')
+    clinic.start_engine()
+    yield clinic
+    clinic.close()
+
+
+@pytest.fixture
+def clinic() -> Iterator[Clinic]:
+    """A hospital of one test's own, with a model in the library and no engine running."""
+    own = Clinic()
+    own.bring_model()
+    yield own
+    own.close()
+
+
+@pytest.fixture(scope="session")
+def talking() -> Iterator[Clinic]:
+    """A hospital whose model talks for seconds, so that an answer can be met while it is written."""
+    clinic = Clinic(answer_tokens=30_000)
+    clinic.bring_model(context=32_768)
+    clinic.start_engine()
+    yield clinic
+    clinic.close()
