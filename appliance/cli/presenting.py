@@ -25,7 +25,7 @@ from rich.text import Text
 DEMO_LABEL = "demo (synthetic, not for care)"
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 KEPT = frozenset("\n\t")
-GAP = "  "
+GAP = "   "
 STEP_PERCENT = 10
 STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 

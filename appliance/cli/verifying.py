@@ -45,7 +45,10 @@ def verify(invocation: Invocation, file: Path | None) -> None:
     try:
         verified = verify_file(invocation.config.paths.audit_db)
     except ApplianceError as error:
-        _mention(_recorded(invocation, error))
+        problem = _recorded(invocation, error)
+        if problem == error.message:
+            problem = "nothing is added to a record that is not whole"
+        _mention(problem)
         raise
     _present(invocation, verified, _recorded(invocation, verified))
 

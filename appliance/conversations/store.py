@@ -192,8 +192,9 @@ class Conversations:
     def abandon(self, answer_id: str, error_code: str) -> None:
         """End an answer whose intent could not be recorded: nothing was asked of a model."""
         with self._database.session() as session:
-            row = messages.pending(session, answer_id)
-            messages.fail(row, error_code, self._clock.now())
+            row = messages.existing(session, answer_id)
+            if row.state != "failed":
+                messages.fail(messages.pending(session, answer_id), error_code, self._clock.now())
             row.abandoned = True
 
     def unfinished(self) -> list[UnfinishedAnswer]:

@@ -2,7 +2,7 @@
 
 Whatever happens to the engine, the person or the disk, exactly one outcome is recorded for each
 intent: complete, stop or fail. When the record itself is away for a moment, the outcome waits
-for it; when it stays away, `close_interrupted` writes the outcome at the next start.
+for it; when it stays away, the outcome is written at the next start (`outcomes.py`).
 """
 
 from __future__ import annotations
@@ -17,13 +17,11 @@ import structlog
 from appliance.assembly import Appliance
 from appliance.audit.actions import Outcome
 from appliance.audit.entry import ModelRef
-from appliance.conversations.store import UnfinishedAnswer
 from appliance.errors import (
     AnswerTimeoutError,
     ApplianceError,
     EngineUnavailableError,
     RecordUnavailableError,
-    UnavailableError,
 )
 from appliance.identity.permissions import Actor
 from appliance.inference.engine import (
@@ -38,16 +36,15 @@ from appliance.inference.engine import (
 from appliance.inference.limits import fit_history
 from appliance.operations.answer_run import AnswerRun
 from appliance.operations.measures import ANSWERS, FIRST_TOKEN
+from appliance.operations.outcomes import ACTION, record_once
 from appliance.operations.questions import Question
-from appliance.operations.recording import Recorder, system
+from appliance.operations.recording import Recorder, Stated
 
 log = structlog.get_logger(__name__)
 
 ENGINE_PATIENCE_S = 30.0
-RECORD_PATIENCE_S = 30.0
 RETRY_EVERY_S = 0.25
 MAX_STARTS = 3
-ACTION = {"complete": "answer.complete", "stopped": "answer.stop", "failed": "answer.fail"}
 
 
 @dataclass(frozen=True)
@@ -143,6 +140,10 @@ class Answering:
         if isinstance(step, Queued):
             self._run.update(state="queued", position=step.position, elapsed_ms=elapsed)
         elif isinstance(step, Delta):
+            if not step.text:
+                # A sign of life while the prompt is read: Stop and the deadline act on it.
+                self._run.update(elapsed_ms=elapsed)
+                return
             if not self._text:
                 FIRST_TOKEN.observe(elapsed / 1000)
                 self._run.update(first_token_ms=elapsed)
@@ -227,29 +228,22 @@ class Answering:
 
     def _record(self, ending: Ending, answer: dict[str, str | int], elapsed: int) -> int:
         model = self._run.model
-        waited = 0.0
-        while True:
-            try:
-                return self._recorder.note(
-                    self._actor,
-                    ACTION[ending.state],
-                    Outcome.FAILURE if ending.error else Outcome.SUCCESS,
-                    entity=self._run.answer_id,
-                    purpose=self._question.purpose or self._appliance.config.policy.default_purpose,
-                    model=ModelRef(model.name, model.version, model.digest),
-                    tokens=self._tokens(),
-                    latency_ms=elapsed,
-                    content={
-                        "answer": answer,
-                        "reason": ending.reason,
-                        "request": self._run.intent_seq,
-                    },
-                ).seq
-            except UnavailableError:
-                if waited >= RECORD_PATIENCE_S:
-                    raise
-                self._run.wait_for_stop(RETRY_EVERY_S)
-                waited += RETRY_EVERY_S
+        stated = Stated(
+            actor=self._actor,
+            action=ACTION[ending.state],
+            outcome=Outcome.FAILURE if ending.error else Outcome.SUCCESS,
+            entity=self._run.answer_id,
+            purpose=self._question.purpose or self._appliance.config.policy.default_purpose,
+            model=ModelRef(model.name, model.version, model.digest),
+            tokens=self._tokens(),
+            latency_ms=elapsed,
+            content={
+                "answer": answer,
+                "reason": ending.reason,
+                "request": self._run.intent_seq,
+            },
+        )
+        return record_once(self._appliance.ledger, self._recorder, stated)
 
     def _tokens(self) -> dict[str, int] | None:
         if self._finished is None:
@@ -258,22 +252,3 @@ class Answering:
 
     def _elapsed_ms(self) -> int:
         return (self._appliance.clock.monotonic_ns() - self._began) // 1_000_000
-
-
-def close_interrupted(appliance: Appliance, recorder: Recorder, answer: UnfinishedAnswer) -> None:
-    """Record the outcome of an answer that a crash cut off; its row says the same."""
-    sealed = appliance.conversations.close_unfinished(answer.answer_id, "interrupted")
-    receipt = recorder.note(
-        system("gateway"),
-        ACTION[sealed.state],
-        Outcome.FAILURE if sealed.state == "failed" else Outcome.SUCCESS,
-        entity=answer.answer_id,
-        model=ModelRef(answer.model_name, answer.model_version, answer.model_digest),
-        content={
-            "answer": sealed.sealed.for_record(),
-            "reason": "interrupted" if sealed.state == "failed" else "recorded late",
-            "request": answer.intent_seq,
-            "person": answer.user_id,
-        },
-    )
-    appliance.conversations.set_outcome(answer.answer_id, receipt.seq)

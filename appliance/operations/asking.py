@@ -23,7 +23,8 @@ from appliance.errors import (
 )
 from appliance.identity.permissions import Actor, Permission, require
 from appliance.operations.answer_run import AnswerRun
-from appliance.operations.answering import Answering, close_interrupted
+from appliance.operations.answering import Answering
+from appliance.operations.outcomes import PATIENCE_S, close_interrupted
 from appliance.operations.questions import Question
 from appliance.operations.recording import Recorder
 from appliance.policy.decision import Decision, ModelFacts, decide
@@ -42,6 +43,8 @@ class Asking:
         self._runs: dict[str, tuple[AnswerRun, threading.Thread]] = {}
         self._ended: dict[str, float] = {}
         self._lock = threading.Lock()
+        self._unsettled = False
+        self._oldest_alive_s = appliance.config.engine.answer_timeout_s + 2 * PATIENCE_S
 
     def models_for(self, actor: Actor) -> list[ModelFacts]:
         """Return the models this actor may ask, as the policy function says."""
@@ -61,6 +64,9 @@ class Asking:
         conversation_id, turn = self._begin(actor, question, model)
         run = self._record_intent(actor, question, model, decision, conversation_id, turn)
         self._start(run, actor, question)
+        if self._unsettled:
+            # The record is back. Only what is too old to be under way anywhere is looked at.
+            self._unsettled = self.reconcile(self._oldest_alive_s) > 0
         return run
 
     def run_of(self, actor: Actor, answer_id: str) -> AnswerRun | None:
@@ -182,10 +188,18 @@ class Asking:
                 },
             )
         except ApplianceError as error:
-            self._appliance.conversations.abandon(turn.answer_id, error.code)
+            # It may have been written all the same: `reconcile` asks the record later.
+            self._fail_unrecorded(turn.answer_id, error.code)
             raise
         self._appliance.conversations.set_intent(turn.answer_id, receipt.seq)
         return AnswerRun(turn.answer_id, conversation_id, actor.user, model, receipt.seq)
+
+    def _fail_unrecorded(self, answer_id: str, code: str) -> None:
+        self._unsettled = True
+        self._appliance.conversations.finish(
+            answer_id, state="failed", text="", error_code=code,
+            prompt_tokens=None, answer_tokens=None, latency_ms=0,
+        )  # fmt: skip
 
     def _start(self, run: AnswerRun, actor: Actor, question: Question) -> None:
         answering = Answering(self._appliance, self._recorder, run, actor, question)
@@ -214,17 +228,16 @@ class Asking:
             self._runs.pop(answer_id, None)
             del self._ended[answer_id]
 
-    def reconcile(self) -> int:
+    def reconcile(self, older_than_s: float = 0) -> int:
         """Close what a crash left open: every request in the record gets its outcome.
 
-        Called once at start, before the first question. Returns how many were closed.
+        Called at start, before the first question, and later for what is older than any answer
+        can be. Returns how many had no outcome yet.
         """
-        horizon = self._appliance.clock.now() - self._appliance.config.engine.answer_timeout_s
-        closed = 0
+        now, closed = self._appliance.clock.now(), 0
         for answer in self._appliance.conversations.unfinished():
             # A terminal's question runs in a process of its own and may be alive.
-            if answer.origin == "console" and answer.created > horizon:
-                continue
-            close_interrupted(self._appliance, self._recorder, answer)
-            closed += 1
+            least = self._oldest_alive_s if answer.origin == "console" else older_than_s
+            if now - answer.created >= least:
+                closed += close_interrupted(self._appliance, self._recorder, answer)
         return closed

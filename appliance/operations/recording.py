@@ -7,12 +7,12 @@ Not here: what the things are.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from appliance.audit.actions import Outcome
-from appliance.audit.entry import Agent, Event
+from appliance.audit.entry import Agent, Event, ModelRef
 from appliance.audit.ledger import Ledger, Receipt
 from appliance.errors import (
     ApplianceError,
@@ -36,6 +36,22 @@ def system(part: str) -> Actor:
     )  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Stated:
+    """One event as operations state it; see `audit.entry.Event` for the fields."""
+
+    actor: Actor
+    action: str
+    outcome: Outcome
+    entity: str | None = None
+    purpose: str | None = None
+    model: ModelRef | None = None
+    tokens: Mapping[str, int] | None = None
+    latency_ms: int | None = None
+    policy: str | None = None
+    content: Mapping[str, Any] | None = None
+
+
 @dataclass
 class Change:
     """What an operation learns while it runs and wants in its outcome."""
@@ -52,11 +68,14 @@ class Recorder:
 
     def note(self, actor: Actor, action: str, outcome: Outcome, **stated: Any) -> Receipt:
         """Append one event and return when it is durable."""
-        return self._ledger.append(
-            Event(
-                action=action, outcome=outcome, agent=_agent(actor), source=actor.source, **stated
-            )
-        )
+        return self.write(Stated(actor, action, outcome, **stated))
+
+    def write(self, stated: Stated) -> Receipt:
+        """Append one event that was put together before; return when it is durable."""
+        actor = stated.actor
+        rest = {item.name: getattr(stated, item.name) for item in fields(stated)}
+        del rest["actor"]
+        return self._ledger.append(Event(agent=_agent(actor), source=actor.source, **rest))
 
     def authorise(
         self, actor: Actor, permission: Permission, action: str, entity: str | None = None
@@ -111,6 +130,4 @@ class Recorder:
 
 
 def _agent(actor: Actor) -> Agent:
-    return Agent(
-        user=actor.user, role=str(actor.role), method=actor.method, credential=actor.credential
-    )
+    return Agent(**actor.agent_fields())

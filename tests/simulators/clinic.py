@@ -60,7 +60,9 @@ class Clinic:
 
     def __init__(self, *, answer_tokens: int = 1024, **gateway: Any) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="clinic-"))
-        config = configuration.load(self.folder / "state", file=self.folder / "none", environment={})
+        config = configuration.load(
+            self.folder / "state", file=self.folder / "none", environment={}
+        )
         self.config = replace(
             config,
             gateway=replace(config.gateway, **gateway),
@@ -79,20 +81,27 @@ class Clinic:
         self.appliance.people.add(name, role, _hashed(PASSWORD), name.title())
 
     def bring_model(
-        self, name: str = "tiny", version: str = "1.0", *, card: str = "", context: int = 2048
+        self,
+        name: str = "tiny",
+        version: str = "1.0",
+        *,
+        card: str = "",
+        context: int = 2048,
+        approve: bool = True,
     ) -> None:
-        """Import, approve and activate a tiny model, each by another person."""
+        """Import a tiny model through a signed bundle; let a second person agree."""
         forge = BundleForge(self.folder / f"desk-{name}-{version}")
         source = forge.add_model(name, version)
-        write_tiny_gguf(source.gguf, context=context)
+        write_tiny_gguf(source.gguf, sum(name.encode()), context=context)
         source.card.write_text(card_text(name, version, demo=True) + card)
         bundle = forge.good(expires=datetime.now().astimezone() + timedelta(days=30))
         root = (bundle / "metadata" / "1.root.json").read_bytes()
         models = self.operations.models
         models.trust(CONSOLE, f"publisher of {name}", root, _sha256(root))
         models.import_bundle(CONSOLE, bundle)
-        approver = self.actor("approver")
-        models.approve(approver, name, version)
+        if not approve:
+            return
+        models.approve(self.actor("approver"), name, version)
         # Not through `models.activate`: it wakes the engine, which is not running yet.
         self.appliance.library.set_active(self.appliance.library.by_name(name, version).id)
 
@@ -181,14 +190,9 @@ class Browser:
         token = CSRF.search(shown)
         assert token is not None, f"{page} has no form"
         once = ONCE.search(shown)
-        return self.client.post(
-            path,
-            data={
-                "csrf": token[1], "once": once[1] if once else "", **(fields or {}),
-            },
-            headers={"Sec-Fetch-Site": "same-origin", "Origin": "null", **options.pop("headers", {})},
-            **options,
-        )  # fmt: skip
+        sent = {"csrf": token[1], "once": once[1] if once else "", **(fields or {})}
+        headers = {"Sec-Fetch-Site": "same-origin", "Origin": "null", **options.pop("headers", {})}
+        return self.client.post(path, data=sent, headers=headers, **options)
 
 
 @functools.cache

@@ -6,6 +6,7 @@ import hashlib
 import json
 
 import pytest
+import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -98,6 +99,12 @@ def test_deep_nesting_is_read_or_refused(depth: int) -> None:
         assert depth > 100, "what people write is read"
     else:
         assert encode(value) == data
+
+
+@given(OBJECTS)
+def test_the_bytes_are_those_of_an_independent_encoder(value: dict[str, object]) -> None:
+    """Within the profile, the rfc8785 package writes the same bytes."""
+    assert encode(value) == rfc8785.dumps(value)
 
 
 @pytest.mark.parametrize("depth", [990, 10_000])

@@ -30,7 +30,7 @@ def clinic() -> Iterator[Clinic]:
 
 @pytest.fixture(scope="session")
 def talking() -> Iterator[Clinic]:
-    """A hospital whose model talks for seconds, so that an answer can be met while it is written."""
+    """A hospital whose model talks for seconds, so that a test can meet an unfinished answer."""
     clinic = Clinic(answer_tokens=30_000)
     clinic.bring_model(context=32_768)
     clinic.start_engine()

@@ -63,7 +63,7 @@ def test_the_copied_text_says_where_it_comes_from(answering: Clinic) -> None:
     """What Copy copies ends with the notice, the model and the record number."""
     browser = answering.browser("clinician")
     page = ended(browser, ask(browser))
-    copied = page.split('class="source" hidden>')[1].split("</pre>")[0]
+    copied = page.split('data-copy-text="')[1].split('"')[0]
     assert copied.rstrip().endswith("]")
     assert "[AI-generated, check before use · tiny 1.0 (demo model) · record " in copied
 
@@ -130,7 +130,9 @@ def test_a_prompt_over_the_context_fails_with_a_clear_sentence(answering: Clinic
     assert "Shorten the text" in page
 
 
-@pytest.mark.parametrize("prompt", ["x" * 200_000, "\x00\x01\x1b[31m\x7f", "🙂" * 50, "\u202e\u202d"])
+@pytest.mark.parametrize(
+    "prompt", ["x" * 200_000, "\x00\x01\x1b[31m\x7f", "🙂" * 50, "\u202e\u202d"]
+)
 def test_strange_questions_never_break_the_page(answering: Clinic, prompt: str) -> None:
     """A long word, control characters, emoji and reordering marks get an answer or an error."""
     browser = answering.browser("clinician")
@@ -167,7 +169,8 @@ def test_a_conversation_is_renamed_found_archived_and_restored(answering: Clinic
     browser = answering.browser("clinician")
     path = ask(browser)
     browser.submit(f"{path}/rename", {"title": "A rare <b>Zebra</b>"})
-    assert "A rare &lt;b&gt;Zebra&lt;/b&gt;" in browser.get("/history?q=zebra").get_data(as_text=True)
+    found = browser.get("/history?q=zebra").get_data(as_text=True)
+    assert "A rare &lt;b&gt;Zebra&lt;/b&gt;" in found
     browser.submit(f"{path}/archive")
     assert "No chat has these words" in browser.get("/history?q=zebra").get_data(as_text=True)
     assert path in browser.get("/history?archived=1").get_data(as_text=True)
@@ -189,7 +192,8 @@ def test_the_stream_shows_snapshots_and_ends_with_the_whole_answer(talking: Clin
     browser = talking.browser("clinician")
     path = ask(browser)
     answer = answer_of(browser.get(path).get_data(as_text=True))
-    threading.Timer(1.0, lambda: talking.operations.asking.stop(talking.actor("clinician"), answer)).start()
+    actor = talking.actor("clinician")
+    threading.Timer(1.0, lambda: talking.operations.asking.stop(actor, answer)).start()
     seen = events(browser, answer)
     versions = [event["version"] for event in seen]
     assert versions == sorted(set(versions))

@@ -23,7 +23,9 @@ def every_error_class() -> list[type[ApplianceError]]:
     families = [ApplianceError]
     for family in families:
         families.extend(family.__subclasses__())
-        if family.__module__.startswith("appliance.") and not family.__module__.startswith(ELSEWHERE):
+        if family.__module__.startswith("appliance.") and not family.__module__.startswith(
+            ELSEWHERE
+        ):
             found.append(family)
     return found
 

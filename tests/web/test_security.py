@@ -72,7 +72,9 @@ def test_a_page_weighs_little(answering: Clinic) -> None:
 # --- host
 
 
-@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "localhost.evil", "x:y"])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "127.0.0.1.evil.example", "localhost.evil", "x:y", "[", "a b"]
+)
 def test_a_foreign_host_name_is_refused(answering: Clinic, host: str) -> None:
     """A name that an attacker points at this address opens nothing (DNS rebinding)."""
     assert Browser(answering).get("/sign-in", headers={"Host": host}).status_code in {400, 403}
@@ -169,7 +171,9 @@ def test_an_api_key_opens_no_page(answering: Clinic) -> None:
     assert Browser(answering).get("/account", headers=headers).status_code == 303
 
 
-@pytest.mark.parametrize("value", ["", "Bearer", "Bearer ", "Basic abc", "Bearer apl_x", "Bearer é"])
+@pytest.mark.parametrize(
+    "value", ["", "Bearer", "Bearer ", "Basic abc", "Bearer apl_x", "Bearer é"]
+)
 def test_a_bad_key_is_refused_in_openais_shape(answering: Clinic, value: str) -> None:
     """Whatever is wrong with the key, the answer is a 401 that an OpenAI client understands."""
     response = Browser(answering).get("/v1/models", headers={"Authorization": value})

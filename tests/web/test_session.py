@@ -66,7 +66,8 @@ def age_sessions(clinic: Clinic) -> None:
 
 
 @pytest.mark.parametrize(
-    "wanted", ["https://evil.example", "//evil.example", "/\\evil.example", "\t//evil", "javascript:1"]
+    "wanted",
+    ["https://evil.example", "//evil.example", "/\\evil.example", "\t//evil", "javascript:1"],
 )
 def test_signing_in_never_leads_away(answering: Clinic, wanted: str) -> None:
     """The page to return to is one of ours, whatever the address says."""
@@ -87,9 +88,7 @@ def test_signing_in_returns_to_where_one_was(answering: Clinic) -> None:
 
 def test_a_first_password_must_be_replaced_before_anything_else(clinic: Clinic) -> None:
     """With a password made by somebody else only the page to change it opens."""
-    _, first = clinic.operations.people.add_user(
-        clinic.actor("administrator"), "anna", "clinician"
-    )
+    _, first = clinic.operations.people.add_user(clinic.actor("administrator"), "anna", "clinician")
     browser = Browser(clinic)
     browser.sign_in("anna", first)
     for path in ("/", "/account", "/history"):

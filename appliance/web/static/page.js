@@ -29,7 +29,7 @@ document.addEventListener("submit", (event) => {
   if (question && !window.confirm(question)) event.preventDefault();
 });
 
-export async function copy(text, button) {
+async function copy(text, button) {
   try {
     await navigator.clipboard.writeText(text);
     button.textContent = "Copied";
@@ -40,10 +40,8 @@ export async function copy(text, button) {
 }
 
 document.addEventListener("click", (event) => {
-  const button = event.target.closest("[data-copy-text], [data-copy]");
-  if (!button) return;
-  const source = button.parentElement.querySelector(".source");
-  copy(button.dataset.copyText ?? source.textContent, button);
+  const button = event.target.closest("[data-copy-text]");
+  if (button) copy(button.dataset.copyText, button);
 });
 
 // The server ends an idle session. The page follows: on a shared computer no text stays behind.

@@ -27,8 +27,17 @@ def test_card_says_that_it_is_a_demo(card: dict[str, Any]) -> None:
 def test_card_holds_what_an_approver_reads(card: dict[str, Any]) -> None:
     """Licence, purpose, data, measurement and hardware floor are all stated."""
     wanted = {
-        "licence", "architecture", "parameters", "context_length", "intended_use",
-        "training_data", "known_limits", "evaluation", "hardware_floor", "sampling", "starters",
+        "licence",
+        "architecture",
+        "parameters",
+        "context_length",
+        "intended_use",
+        "training_data",
+        "known_limits",
+        "evaluation",
+        "hardware_floor",
+        "sampling",
+        "starters",
     }
     assert wanted <= set(card)
     assert card["context_length"] == 512

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from appliance.assembly import Appliance
+from appliance.audit.actions import Outcome
 from appliance.audit.query import Query
+from appliance.conversations.store import UnfinishedAnswer
 from appliance.errors import (
     ApplianceError,
     BadInputError,
@@ -22,7 +24,9 @@ from appliance.identity.permissions import Actor
 from appliance.identity.roles import Role
 from appliance.inference.engine import Engine, Generation, Message, Progress
 from appliance.operations import Operations, operations_for
+from appliance.operations.outcomes import close_interrupted
 from appliance.operations.questions import Question, SamplingWish
+from appliance.operations.recording import Recorder
 from tests.unit.operations.conftest import actor
 
 Entries = Callable[..., list[dict[str, Any]]]
@@ -214,13 +218,44 @@ def test_what_a_crash_left_open_is_closed_at_the_next_start(
     turn = appliance.conversations.begin_turn(
         conversation.id, clinician.user, "hello", model.name, model.version, model.digest
     )
+    recorder = Recorder(appliance.ledger)
+    recorder.note(clinician, "answer.request", Outcome.INTENT, entity=turn.answer_id)
     assert operations.asking.reconcile() == 1
     assert operations.asking.reconcile() == 0
-    (failed,) = entries(entity=turn.answer_id)
+    _, failed = entries(entity=turn.answer_id)
     assert (failed["action"], failed["outcome"]) == ("answer.fail", "failure")
     assert failed["content"]["person"] == clinician.user
     stored = appliance.conversations.message(turn.answer_id, clinician.user)
     assert (stored.state, stored.error_code) == ("failed", "interrupted")
+
+
+def test_an_outcome_that_was_recorded_just_before_the_crash_is_not_repeated(
+    operations: Operations, appliance: Appliance, clinician: Actor, entries: Entries
+) -> None:
+    """The row learns of the outcome; the record gets no second one."""
+    run = operations.asking.ask(clinician, Question.of("hello", sampling=SHORT))
+    run.finished(END_S)
+    (answer,) = (
+        UnfinishedAnswer(run.answer_id, run.conversation_id, clinician.user, run.intent_seq,
+                         run.model.name, run.model.version, run.model.digest, "chat", 0.0),
+    )  # fmt: skip
+    assert not close_interrupted(appliance, Recorder(appliance.ledger), answer)
+    assert len(entries(entity=run.answer_id)) == 2
+
+
+def test_a_question_that_never_reached_the_record_needs_no_outcome(
+    operations: Operations, appliance: Appliance, clinician: Actor, entries: Entries
+) -> None:
+    """It was never asked, so the record stays silent and the page says failed."""
+    conversation = appliance.conversations.create(clinician.user, "t", "chat")
+    model = appliance.library.by_name("tiny")
+    turn = appliance.conversations.begin_turn(
+        conversation.id, clinician.user, "hello", model.name, model.version, model.digest
+    )
+    assert operations.asking.reconcile() == 0
+    assert entries(entity=turn.answer_id) == []
+    assert appliance.conversations.message(turn.answer_id, clinician.user).state == "failed"
+    assert turn.answer_id not in {row.answer_id for row in appliance.conversations.unfinished()}
 
 
 def test_a_conversation_keeps_its_earlier_turns(

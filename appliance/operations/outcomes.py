@@ -1,0 +1,88 @@
+"""One outcome for each intent: written once, found again when its writing was uncertain.
+
+An append whose acknowledgement was lost may be in the record or not, so it is never repeated
+blindly: the record is asked first.
+"""
+
+from __future__ import annotations
+
+import time
+
+from appliance.assembly import Appliance
+from appliance.audit.actions import Outcome
+from appliance.audit.entry import ModelRef
+from appliance.audit.ledger import Ledger
+from appliance.audit.query import Query
+from appliance.conversations.store import ClosedAnswer, UnfinishedAnswer
+from appliance.errors import UnavailableError
+from appliance.operations.recording import Recorder, Stated, system
+
+ACTION = {"complete": "answer.complete", "stopped": "answer.stop", "failed": "answer.fail"}
+PATIENCE_S = 30.0
+RETRY_EVERY_S = 0.25
+
+
+def record_once(ledger: Ledger, recorder: Recorder, stated: Stated) -> int:
+    """Append an answer's outcome and return its number, waiting while the ledger restarts.
+
+    Raises UnavailableError when the record stays away for 30 seconds.
+    """
+    deadline = time.monotonic() + PATIENCE_S
+    uncertain = False
+    while True:
+        try:
+            if uncertain and (seq := recorded(ledger, str(stated.entity))) is not None:
+                return seq
+            return recorder.write(stated).seq
+        except UnavailableError:
+            uncertain = True
+            if time.monotonic() >= deadline:
+                raise
+        time.sleep(RETRY_EVERY_S)
+
+
+def recorded(ledger: Ledger, answer_id: str) -> int | None:
+    """Return the number of the entry that ends this answer, or null."""
+    page = ledger.search(Query(entity=answer_id))
+    ends = [entry["seq"] for entry in page.entries if entry["action"] in ACTION.values()]
+    return min(ends, default=None)
+
+
+def asked(ledger: Ledger, answer_id: str) -> bool:
+    """Tell whether the intent of this answer is in the record."""
+    return bool(ledger.search(Query(entity=answer_id, action="answer.request")).entries)
+
+
+def close_interrupted(appliance: Appliance, recorder: Recorder, answer: UnfinishedAnswer) -> bool:
+    """Record the outcome of an answer that a crash cut off; return whether one was missing.
+
+    What was never recorded as asked never reached a model, so it needs no outcome.
+    """
+    store = appliance.conversations
+    if (seq := recorded(appliance.ledger, answer.answer_id)) is not None:
+        store.close_unfinished(answer.answer_id, "interrupted")
+        store.set_outcome(answer.answer_id, seq)
+        return False
+    if not asked(appliance.ledger, answer.answer_id):
+        store.abandon(answer.answer_id, "record_unavailable")
+        return False
+    closed = store.close_unfinished(answer.answer_id, "interrupted")
+    store.set_outcome(answer.answer_id, recorder.write(_late(answer, closed)).seq)
+    return True
+
+
+def _late(answer: UnfinishedAnswer, closed: ClosedAnswer) -> Stated:
+    failed = closed.state == "failed"
+    return Stated(
+        actor=system("gateway"),
+        action=ACTION[closed.state],
+        outcome=Outcome.FAILURE if failed else Outcome.SUCCESS,
+        entity=answer.answer_id,
+        model=ModelRef(answer.model_name, answer.model_version, answer.model_digest),
+        content={
+            "answer": closed.sealed.for_record(),
+            "reason": "interrupted" if failed else "recorded late",
+            "request": answer.intent_seq,
+            "person": answer.user_id,
+        },
+    )
