@@ -7,6 +7,7 @@ or a reader that goes away, stops the answer, and the record says so before the 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -117,6 +118,9 @@ def _detail(text: str) -> str:
 def _follow(run: AnswerRun, *, quiet: bool) -> AnswerState:
     """Print the answer as it grows; return how it ended."""
     shown, waiting = 0, ""
+    # A closed window or a `kill` must not leave a question without its outcome.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
     try:
         state = run.snapshot()
         while not state.ended:
@@ -126,7 +130,7 @@ def _follow(run: AnswerRun, *, quiet: bool) -> AnswerState:
                 shown = _write(state.text, shown)
     except KeyboardInterrupt:
         run.stop("person")
-    except BrokenPipeError:
+    except OSError:
         run.stop("disconnected")
         # Python flushes at exit; a reader that is gone must not make that an error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -167,7 +171,7 @@ def _present(invocation: Invocation, run: AnswerRun, end: AnswerState) -> None:
         presenting.remark(NOTICE)
     if end.error is not None:
         raise end.error
-    if end.finish_reason == "person":
+    if end.state == "stopped":
         click.get_current_context().exit(INTERRUPTED)
 
 

@@ -75,11 +75,6 @@ def status_of(error: known.ApplianceError) -> int:
     return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
 
 
-def status_of_code(code: str | None) -> int:
-    """Return the HTTP status for an error known by its code alone (a stored answer's)."""
-    return next((status for kind, status in STATUS.items() if kind.code == code), 500)
-
-
 def respond(error: known.ApplianceError) -> Response:
     """Turn an error into the response for this caller."""
     if isinstance(error, known.NotSignedInError) and not wants_json():
@@ -133,7 +128,9 @@ def _to_sign_in(error: known.NotSignedInError) -> Response:
         asked["next"] = request.full_path.rstrip("?")
     address = url_for("session.sign_in") + (f"?{urlencode(asked)}" if asked else "")
     response = make_response(redirect(address, 303))
-    cookies.drop(response, cookies.SESSION)
+    # A link on another site brings no SameSite=Strict cookie; the session behind it lives on.
+    if cookies.read(cookies.SESSION):
+        cookies.drop(response, cookies.SESSION)
     return response
 
 

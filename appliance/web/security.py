@@ -50,8 +50,7 @@ def guard() -> ResponseReturnValue | None:
     access = access_of(current_app.view_functions.get(request.endpoint or ""))
     if access is None:
         refuse(ForbiddenError("this page is not open to anyone"))
-    if (request.mimetype or "").startswith("multipart/"):
-        refuse(BadInputError("files cannot be sent here", hint="paste the text instead"))
+    _check_body()
     if request.path.startswith(API_PREFIX):
         _authenticate_key()
     else:
@@ -85,6 +84,17 @@ def _check_host() -> None:
 def allowed_hosts(gateway: Gateway) -> frozenset[str]:
     """Return the names under which a browser may address this gateway."""
     return frozenset({gateway.host.lower(), "localhost", "127.0.0.1"})
+
+
+# --- 3. the body
+
+
+def _check_body() -> None:
+    if (request.mimetype or "").startswith("multipart/"):
+        refuse(BadInputError("files cannot be sent here", hint="paste the text instead"))
+    # A body without a stated length would be cut off at the limit, and half a text be asked.
+    if "Transfer-Encoding" in request.headers:
+        refuse(BadInputError("the request does not state its length", hint="send Content-Length"))
 
 
 # --- 4. who is it

@@ -17,7 +17,17 @@ from appliance.operations.answer_run import AnswerRun, AnswerState
 from appliance.web import markdown
 
 NOTICE = "AI-generated, check before use"
-INTERRUPTED = "the appliance was restarted while this answer was being written"
+# What a page says of a stored answer, of which only the code of its error is kept.
+SENTENCES = {
+    "interrupted": "the appliance was restarted while this answer was being written",
+    "engine_unavailable": "the model did not answer",
+    "context_length_exceeded": "the text is too long for this model",
+    "timeout": "the answer took too long and was ended",
+    "bad_input": "the model could not work with this text",
+    "record_unavailable": "the record could not be written, so the model was not asked",
+    "disk_full": "the disk of the appliance is full",
+    "internal": "something went wrong on the appliance",
+}
 ORDINALS = {0: "next in line", 1: "second in line", 2: "third in line"}
 LABELS = {"loading": "Loading the model", "answering": "Writing"}
 
@@ -133,12 +143,10 @@ def _note(reason: str | None, dropped_turns: int) -> str:
 
 
 def _error_of(code: str | None) -> tuple[str, str]:
-    if code == "interrupted":
-        return INTERRUPTED, "ask again; the record shows this answer as failed"
-    families = [known.ApplianceError]
+    """Return the sentence and the hint for an answer that is known to have failed by its code."""
+    families: list[type[known.ApplianceError]] = [known.ApplianceError]
     for family in families:
-        if family.code == code and family is not known.ApplianceError:
-            words = (family.__doc__ or "").split(".")[0].split(";")[0]
-            return words[:1].lower() + words[1:], family.hint
         families.extend(family.__subclasses__())
-    return "this answer could not be finished", known.ApplianceError.hint
+    hints = {family.code: family.hint for family in reversed(families)}
+    words = SENTENCES.get(code or "", "this answer could not be finished")
+    return words, hints.get(code or "", "ask again; the record shows this answer as failed")

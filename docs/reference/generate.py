@@ -1,11 +1,13 @@
 """Write the reference pages that the program itself knows best.
 
-Run from the repository's root: `.venv/bin/python docs/reference/generate.py`. A test compares
+Run from the repository's root: `.venv/bin/python docs/reference/generate.py`, or with
+`--check` to learn whether they are up to date. A test compares
 what this returns with what is committed, so a page cannot fall behind the program.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from dataclasses import fields
 from importlib import import_module
@@ -206,7 +208,22 @@ def error_classes() -> set[type[ApplianceError]]:
     return found
 
 
+def main(words: list[str]) -> int:
+    """Write every page, or with --check name those that fell behind; return an exit code."""
+    stale = [page for page, text in pages().items() if _present(page) != text]
+    if "--check" in words:
+        for page in stale:
+            print(f"{page} is not what the program says; run docs/reference/generate.py")
+        return 1 if stale else 0
+    for page in stale:
+        page.write_text(pages()[page], encoding="utf-8")
+        print(f"wrote {page}")
+    return 0
+
+
+def _present(page: Path) -> str:
+    return page.read_text(encoding="utf-8") if page.exists() else ""
+
+
 if __name__ == "__main__":
-    for page, text in pages().items():
-        page.write_text(text, encoding="utf-8")
-        print(f"wrote {page.relative_to(Path.cwd())}")
+    sys.exit(main(sys.argv[1:]))

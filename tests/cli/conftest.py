@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
@@ -42,7 +43,8 @@ def forge_demo(folder: Path) -> Path:
     forge = BundleForge(folder / "desk")
     source = folder / "source"
     source.mkdir(parents=True)
-    write_tiny_gguf(source / "model.gguf", 0)
+    # Another seed than other bundles: one file has one name in a library.
+    write_tiny_gguf(source / "model.gguf", 7)
     (source / "card.toml").write_text(card_text("demo", "1.0", demo=True))
     forge.models.append(ModelSource(source / "model.gguf", source / "card.toml", security_epoch=1))
     forge.good("bundle").rename(folder / "bundle")
@@ -57,18 +59,29 @@ def demo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return forge_demo(tmp_path_factory.mktemp("demo"))
 
 
+@dataclass(frozen=True)
+class Made:
+    """A state folder as `init` leaves it, and the first passwords by name."""
+
+    state: Path
+    passwords: dict[str, str]
+
+
 @pytest.fixture(scope="session")
-def made(tmp_path_factory: pytest.TempPathFactory, demo_folder: Path) -> Path:
-    """A state folder as `init` leaves it; copied for each test."""
+def initialised(tmp_path_factory: pytest.TempPathFactory, demo_folder: Path) -> Made:
+    """The state folder that tests copy, so that it is made once."""
     state = tmp_path_factory.mktemp("made") / "state"
-    assert run(["--state", str(state), "init", "--demo", str(demo_folder)]) == 0
-    return state
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        assert run(["--state", str(state), "init", "--demo", str(demo_folder), "--json"]) == 0
+    credentials = json.loads(printed.getvalue())["credentials"]
+    return Made(state, {item["name"]: item["password"] for item in credentials})
 
 
 @pytest.fixture
-def state(made: Path, tmp_path: Path) -> Path:
+def state(initialised: Made, tmp_path: Path) -> Path:
     """A fresh state folder of this test's own; nothing runs on it."""
-    return Path(shutil.copytree(made, tmp_path / "state"))
+    return Path(shutil.copytree(initialised.state, tmp_path / "state"))
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -21,8 +22,6 @@ INSTALLED = Path(sys.executable).with_name("appliance")
 
 
 def all_error_classes() -> set[type[ApplianceError]]:
-    import runpy
-
     found: set[type[ApplianceError]] = runpy.run_path(str(GENERATOR))["error_classes"]()
     return found
 
@@ -78,7 +77,7 @@ def test_an_unexpected_error_shows_no_stack_trace_and_no_message(
 ) -> None:
     """A fault of ours names its type and place; its message could quote what a person wrote."""
     try:
-        raise KeyError("a patient's name")
+        {}["a patient's name"]
     except KeyError as error:
         errors.report(error)
     text = capsys.readouterr().err

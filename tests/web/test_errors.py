@@ -9,7 +9,7 @@ import pytest
 
 import appliance
 from appliance.errors import ApplianceError, LockedOutError
-from appliance.web.errors import STATUS, status_of, status_of_code
+from appliance.web.errors import STATUS, status_of
 
 ELSEWHERE = ("appliance.cli", "appliance.migrations")
 
@@ -42,9 +42,3 @@ def test_every_error_class_has_a_status_of_its_own_or_of_its_family(
 def test_a_subclass_gets_the_status_of_the_nearest_class() -> None:
     """A lock-out is told as too many requests."""
     assert status_of(LockedOutError("x", retry_after=1)) == 429
-
-
-def test_a_stored_code_gets_the_status_of_its_class() -> None:
-    """An error known by code alone has the same status."""
-    assert status_of_code("context_length_exceeded") == 400
-    assert status_of_code("never heard of") == 500

@@ -107,7 +107,7 @@ def test_models_show_state_digest_licence_and_demo(answering: Clinic) -> None:
 def test_a_second_model_is_approved_and_activated_by_the_approver(clinic: Clinic) -> None:
     """Approving and activating in the browser leave their traces in the record."""
     clinic.start_engine()
-    clinic.bring_model("other", "2.0", card='summary = "Another one."\n', approve=False)
+    clinic.bring_model("other", "2.0", card='comment = "Another one."\n', approve=False)
     browser = clinic.browser("approver")
     browser.submit("/models/other/2.0/approve", {"roles": "clinician"}, page="/models")
     assert clinic.record(action="model.approve")[0]["outcome"] == "success"

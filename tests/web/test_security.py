@@ -216,6 +216,15 @@ def test_a_file_is_refused_before_it_could_touch_the_disk(answering: Clinic) -> 
     assert response.status_code == 400
 
 
+def test_a_body_without_a_stated_length_is_refused(answering: Clinic) -> None:
+    """A chunked body would be cut off silently at the limit; it is refused instead."""
+    browser = answering.browser("clinician")
+    headers = {"X-CSRF-Token": token_of(browser), "Transfer-Encoding": "chunked"}
+    response = browser.client.post("/c", data={"prompt": "x", "once": "x"}, headers=headers)
+    assert response.status_code == 400
+    assert "does not state its length" in response.get_data(as_text=True)
+
+
 def test_an_error_page_has_a_reference_and_no_trace(clinic: Clinic) -> None:
     """A fault of ours is a plain sentence with an id; the id is in the response header too."""
 

@@ -129,3 +129,10 @@ def test_a_script_without_a_session_gets_401_as_json(answering: Clinic) -> None:
     """A script is told, not redirected."""
     response = Browser(answering).get("/session", headers={"Accept": "application/json"})
     assert response.status_code == 401
+
+
+def test_a_link_on_another_site_ends_no_session(answering: Clinic) -> None:
+    """Coming without the cookie, as from another site, leaves the browser's session alone."""
+    response = Browser(answering).get("/account")
+    assert response.status_code == 303
+    assert "Set-Cookie" not in response.headers

@@ -148,4 +148,6 @@ if (form) {
   underWay().forEach(attach);
   if (thread.querySelector(".turn")) toEnd();
   show();
+  // From here on Enter sends; before, it starts a new line as in a page without scripts.
+  form.dataset.ready = "true";
 }

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def gguf_path() -> Path:
     """The one GGUF below models/demo, wherever a signed bundle has put it."""
-    found = sorted(MODEL_FOLDER.glob("**/*.gguf"))
+    # Freshly trained weights lie higher than those of the bundle, and are the ones to test.
+    found = sorted(MODEL_FOLDER.glob("**/*.gguf"), key=lambda path: len(path.parts))
     assert found, f"no GGUF below {MODEL_FOLDER}; write one with models/demo/train.py"
     return found[0]
 
