@@ -38,10 +38,14 @@ class Site:
 
 @dataclass(frozen=True)
 class Gateway:
-    """The web server: addresses, limits in bytes, times in seconds."""
+    """The web server: addresses, limits in bytes, times in seconds.
+
+    `names` are further host names under which browsers may call it, such as the edge's.
+    """
 
     host: str = "127.0.0.1"
     port: int = 8080
+    names: tuple[str, ...] = ()
     threads: int = 32
     behind_tls: bool = False
     max_body_bytes: int = 1_048_576

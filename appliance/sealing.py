@@ -29,6 +29,10 @@ KEY_BYTES = 32
 NONCE_BYTES = 12
 PADDING_BLOCK = 64
 FORMAT = b"\x01"
+HINT_READABLE = (
+    "chmod 0400 {}; whoever could read it could open every conversation, "
+    "so tell the person in charge of security"
+)
 
 
 @dataclass(frozen=True)
@@ -107,7 +111,7 @@ class KeyWrapper:
         try:
             if path.stat().st_mode & 0o077:
                 raise NotInitialisedError(
-                    f"{path} can be read by others", hint=f"chmod 0400 {path}, then rotate the key"
+                    f"{path} can be read by others", hint=HINT_READABLE.format(path)
                 )
             return cls(path.read_bytes())
         except FileNotFoundError as error:

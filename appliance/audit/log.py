@@ -38,7 +38,7 @@ from appliance.errors import (
 
 QUIET_S = 1.0
 HINT_START = (
-    "the ledger did not start and nothing was changed; keep a copy of the file, call the person "
+    "the record was not opened and nothing was changed; keep a copy of the file, call the person "
     "in charge of security, then restore the newest backup that verifies"
 )
 

@@ -19,6 +19,7 @@ from typing import Any
 
 from gunicorn.app.base import BaseApplication
 from gunicorn.errors import HaltServer
+from gunicorn.glogging import Logger
 
 from appliance.errors import ApplianceError
 
@@ -73,13 +74,27 @@ class Program(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
         signal.signal(signal.SIGTERM, stop)
 
 
+class PlainLogger(Logger):  # type: ignore[misc]  # gunicorn ships no types
+    """gunicorn's log without the lines that only repeat why a part refused to start."""
+
+    REPEATED = ("Worker (pid:%s) exited with code", "Shutting down: %s", "Reason: %s")
+
+    def error(self, msg: str, *args: Any, **kwargs: Any) -> None:
+        """Log an error unless its reason was printed already."""
+        if not msg.startswith(self.REPEATED):
+            super().error(msg, *args, **kwargs)
+
+
 def run_program(program: Program) -> int:
     """Serve until told to stop; return the exit code."""
+    master = os.getpid()
     try:
         program.run()
     except HaltServer as halted:
         return int(program.failure.value) or int(halted.exit_status)
     except SystemExit as ended:
+        if os.getpid() != master:
+            raise  # a worker's own end: the master reads its exit code
         code = ended.code if isinstance(ended.code, int) else 1
         return int(program.failure.value) or code
     return 0
@@ -97,6 +112,7 @@ def options(bind: str, threads: int, name: str) -> dict[str, Any]:
         "graceful_timeout": GRACE_S,
         "keepalive": 75,
         "loglevel": "error",
+        "logger_class": PlainLogger,
         "accesslog": None,
         "umask": 0o077,
         "proc_name": f"appliance {name}",

@@ -76,10 +76,12 @@ def _supervise(config: Config, credentials: tuple[Credential, ...]) -> int:
         signal.signal(number, supervisor.request_stop)
     try:
         supervisor.start()
-        _announce(config, credentials)
+        if not supervisor.stopping:
+            _announce(config, credentials)
         supervisor.watch()
     except PartRefusedError as refused:
         _say(f"error: {refused.message}")
+        _say(f"next: {refused.hint}")
         return refused.exit_code
     finally:
         supervisor.stop()

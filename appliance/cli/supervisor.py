@@ -34,7 +34,7 @@ class PartRefusedError(ApplianceError):
     """A part said why it will not start; `exit_code` is what it ended with."""
 
     code = "part_refused"
-    hint = "its reason stands above"
+    hint = "its own message, above, says what to do"
 
     def __init__(self, part: str, exit_code: int) -> None:
         super().__init__(f"the {part} refused to start; nothing is running now")
@@ -62,7 +62,7 @@ class Supervisor:
         self._config = config
         self._say = say
         self._parts = [Part(name) for name in ORDER]
-        self._stopping = False
+        self.stopping = False
 
     def start(self) -> None:
         """Start the parts and wait until each answers; raises PartRefusedError if one will not.
@@ -80,14 +80,14 @@ class Supervisor:
 
     def watch(self) -> None:
         """Restart what dies, until `request_stop` is called."""
-        while not self._stopping:
+        while not self.stopping:
             for part in self._parts:
                 self._look_after(part)
             time.sleep(LOOK_EVERY_S)
 
     def request_stop(self, *_signal: object) -> None:
         """End `watch` at its next look; safe in a signal handler."""
-        self._stopping = True
+        self.stopping = True
 
     def stop(self) -> None:
         """Stop gateway, engine and ledger in this order: the last outcome is still recorded."""
@@ -115,7 +115,7 @@ class Supervisor:
     def _wait_ready(self, part: Part) -> None:
         deadline = time.monotonic() + READY_WITHIN_S
         while not answers(self._config, part.name):
-            if self._stopping:
+            if self.stopping:
                 return
             if not part.alive() and part.process is not None:
                 raise PartRefusedError(part.name, part.process.returncode)

@@ -171,6 +171,8 @@ class Conversations:
         prompt_tokens: int | None = None,
         answer_tokens: int | None = None,
         latency_ms: int | None = None,
+        finish_reason: str | None = None,
+        dropped_turns: int = 0,
     ) -> Sealed:
         """Store how an answer ended; raise ConflictError if it has ended before.
 
@@ -187,6 +189,7 @@ class Conversations:
             row.sealed, row.state, row.error_code = sealed.data, state, error_code
             row.prompt_tokens, row.answer_tokens = prompt_tokens, answer_tokens
             row.latency_ms, row.finished = latency_ms, now
+            row.finish_reason, row.dropped_turns = finish_reason, dropped_turns
         return sealed
 
     def abandon(self, answer_id: str, error_code: str) -> None:

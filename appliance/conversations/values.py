@@ -56,6 +56,8 @@ class MessageInfo:
     prompt_tokens: int | None
     answer_tokens: int | None
     latency_ms: int | None
+    finish_reason: str | None
+    dropped_turns: int
     created: float
     finished: float | None
     intent_seq: int | None

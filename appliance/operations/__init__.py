@@ -12,7 +12,9 @@ from appliance.operations.asking import Asking
 from appliance.operations.chats import Chats
 from appliance.operations.models import Models
 from appliance.operations.people import PeopleOperations
+from appliance.operations.recording import Recorder
 from appliance.operations.records import Records
+from appliance.operations.refusals import Refusals
 from appliance.operations.sessions import Sessions
 
 
@@ -31,12 +33,13 @@ class Operations:
 
 def operations_for(appliance: Appliance) -> Operations:
     """Return the verbs over these parts."""
+    refusals = Refusals(Recorder(appliance.ledger), appliance.clock)
     return Operations(
         appliance=appliance,
         asking=Asking(appliance),
-        sessions=Sessions(appliance),
+        sessions=Sessions(appliance, refusals),
         people=PeopleOperations(appliance),
         chats=Chats(appliance),
-        records=Records(appliance),
+        records=Records(appliance, refusals),
         models=Models(appliance),
     )

@@ -211,6 +211,8 @@ class Answering:
             prompt_tokens=prompt_tokens,
             answer_tokens=answer_tokens,
             latency_ms=elapsed,
+            finish_reason=ending.reason,
+            dropped_turns=self._run.snapshot().dropped_turns,
         )
         seq = self._record(ending, sealed.for_record(), elapsed)
         self._appliance.conversations.set_outcome(self._run.answer_id, seq)

@@ -16,6 +16,7 @@ from appliance.audit.entry import ModelRef
 from appliance.conversations.store import Turn
 from appliance.errors import (
     ApplianceError,
+    BadInputError,
     BusyError,
     ConflictError,
     ForbiddenError,
@@ -111,6 +112,9 @@ class Asking:
         self._check_load(actor)
         model = self._choose(actor, question.model)
         decision = self._decide(actor, model, question.purpose)
+        if decision.rule == "purpose-unknown":
+            allowed = ", ".join(self._appliance.config.policy.purposes)
+            raise BadInputError(decision.reason, hint=f"choose one of {allowed}")
         if model is None or decision.rule == "model-unknown":
             raise NotFoundError(decision.reason, hint="the model list shows what you may use")
         if not decision.allowed:

@@ -13,15 +13,17 @@ from appliance.audit.query import Page, Query
 from appliance.errors import ApplianceError, BadInputError
 from appliance.identity.permissions import Actor, Permission
 from appliance.operations.recording import Recorder
+from appliance.operations.refusals import Refusals
 from appliance.operations.sessions import anonymous
 
 
 class Records:
     """What may be done with the record: everything but changing it."""
 
-    def __init__(self, appliance: Appliance) -> None:
+    def __init__(self, appliance: Appliance, refusals: Refusals) -> None:
         self._ledger = appliance.ledger
         self._recorder = Recorder(appliance.ledger)
+        self._refusals = refusals
 
     def search(self, actor: Actor, query: Query) -> Page:
         """Return matching entries, newest first; filters and count are recorded, not results."""
@@ -79,9 +81,4 @@ class Records:
         """Record a request that was refused before it became an operation (`where`: its route)."""
         # A refusal stands even when the record is away: nothing was done.
         with contextlib.suppress(ApplianceError):
-            self._recorder.note(
-                actor or anonymous(source),
-                "request.refuse",
-                Outcome.REFUSED,
-                content={"code": error.code, "route": where},
-            )
+            self._refusals.note(actor or anonymous(source), "request.refuse", error, route=where)

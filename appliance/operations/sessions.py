@@ -18,6 +18,7 @@ from appliance.identity.roles import Role
 from appliance.identity.store import SessionExpiredError, SessionInfo, User
 from appliance.operations.measures import SIGN_INS
 from appliance.operations.recording import Recorder
+from appliance.operations.refusals import Refusals
 
 WRONG = "name or password is not right"
 
@@ -34,9 +35,10 @@ class SignedIn:
 class Sessions:
     """Opens, checks and closes sessions; checks API keys."""
 
-    def __init__(self, appliance: Appliance) -> None:
+    def __init__(self, appliance: Appliance, refusals: Refusals) -> None:
         self._people = appliance.people
         self._recorder = Recorder(appliance.ledger)
+        self._refusals = refusals
 
     def sign_in(self, name: str, password: str, source: str) -> SignedIn:
         """Open a session.
@@ -87,7 +89,7 @@ class Sessions:
             user, key = self._people.user_for_key(text)
         except NotSignedInError as error:
             self._people.note_source_failure(source)
-            self._recorder.refuse(anonymous(source), "key.refuse", error)
+            self._refusals.note(anonymous(source), "key.refuse", error)
             raise
         return _actor(user, "api_key", key.id, source)
 
@@ -125,7 +127,7 @@ class Sessions:
         SIGN_INS.labels("refused").inc()
         with contextlib.suppress(ApplianceError):
             entity = None if user is None else user.id
-            self._recorder.refuse(anonymous(source), "session.refuse", error, entity)
+            self._refusals.note(anonymous(source), "session.refuse", error, entity)
 
 
 def anonymous(source: str | None) -> Actor:

@@ -83,7 +83,8 @@ def _check_host() -> None:
 
 def allowed_hosts(gateway: Gateway) -> frozenset[str]:
     """Return the names under which a browser may address this gateway."""
-    return frozenset({gateway.host.lower(), "localhost", "127.0.0.1"})
+    names = (gateway.host, *gateway.names, "localhost", "127.0.0.1")
+    return frozenset(name.lower() for name in names)
 
 
 # --- 3. the body

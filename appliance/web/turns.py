@@ -109,6 +109,7 @@ def of_message(message: MessageInfo, demo_digests: frozenset[str]) -> AnswerView
         label="Waiting",
         error=failed[0] if failed else "",
         hint=failed[1] if failed else "",
+        note=_note(message.finish_reason, message.dropped_turns),
     )
 
 

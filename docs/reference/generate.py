@@ -33,6 +33,7 @@ MEANING = {
     "site.banner": "A line shown on top of every page. Empty: none.",
     "gateway.host": "Address to listen on. Anything but loopback needs `gateway.behind_tls`.",
     "gateway.port": "Port to listen on.",
+    "gateway.names": "further host names under which browsers may call it",
     "gateway.threads": "Requests served at once; a watched answer holds one.",
     "gateway.behind_tls": "A TLS edge stands in front, so other addresses than loopback are safe.",
     "gateway.max_body_bytes": "Largest request, in bytes.",

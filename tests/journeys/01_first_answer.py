@@ -40,6 +40,7 @@ def test_the_first_audited_answer(page: Page, stack: Stack, shoot: Shoot) -> Non
 def test_tokens_are_seen_arriving(page: Page, stack: Stack, shoot: Shoot) -> None:
     """The answer grows on the page before it is complete."""
     sign_in(page, "demo", stack.passwords["demo"])
+    page.locator("form#composer[data-ready]").wait_for()
     page.evaluate(
         """() => {
             window.lengths = new Set();

@@ -81,6 +81,7 @@ def test_send_pressed_twice_asks_once(page: Page, stack: Stack) -> None:
     """A double click on Send is one question."""
     sign_in(page, "demo", stack.passwords["demo"])
     before = sum(entry["action"] == "answer.request" for entry in stack.record())
+    page.locator("form#composer[data-ready]").wait_for()
     page.get_by_label("Your question").fill("Who are you?")
     page.get_by_role("button", name="Send").dblclick()
     expect(page.locator("footer.about").last).to_be_visible()

@@ -84,7 +84,7 @@ def test_the_whole_way_by_keyboard(page: Page, stack: Stack) -> None:
     page.keyboard.type(stack.passwords["demo"])
     page.keyboard.press("Enter")
     expect(page.get_by_label("Your question")).to_be_focused()
-    page.wait_for_load_state("load")  # the page's scripts have run
+    page.locator("form#composer[data-ready]").wait_for()
     page.keyboard.type("Who are you?")
     page.keyboard.press("Enter")
     expect(page.locator("footer.about")).to_be_visible()

@@ -82,6 +82,7 @@ def sign_in(page: Page, name: str, password: str) -> None:
 
 
 def ask(page: Page, question: str) -> None:
-    """Type a question and press Enter."""
+    """Type a question and press Enter, once the page's scripts listen."""
+    page.locator("form#composer[data-ready]").wait_for()
     page.get_by_label("Your question").fill(question)
     page.get_by_label("Your question").press("Enter")

@@ -109,7 +109,7 @@ def test_an_empty_question_is_refused_and_the_page_says_so(answering: Clinic) ->
 
 
 @pytest.mark.parametrize(
-    ("fields", "status"), [({"model": "nowhere"}, 404), ({"purpose": "curiosity"}, 403)]
+    ("fields", "status"), [({"model": "nowhere"}, 404), ({"purpose": "curiosity"}, 400)]
 )
 def test_a_refused_question_keeps_what_was_typed(
     answering: Clinic, fields: dict[str, str], status: int

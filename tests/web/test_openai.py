@@ -154,9 +154,9 @@ def test_a_prompt_over_the_context_is_a_bad_request_with_openais_code(client: Op
         assert caught.value.code == "context_length_exceeded"
 
 
-def test_an_unknown_purpose_is_forbidden(client: OpenAI) -> None:
-    """A purpose that the site does not allow is refused by policy."""
-    with pytest.raises(openai.PermissionDeniedError):
+def test_an_unknown_purpose_is_refused(client: OpenAI) -> None:
+    """A purpose that the site does not allow is refused, and the allowed ones are named."""
+    with pytest.raises(openai.BadRequestError):
         client.chat.completions.create(
             model="tiny",
             messages=[{"role": "user", "content": "hi"}],

@@ -18,7 +18,7 @@ def stored(**changes: object) -> MessageInfo:
         "id": "msg_1", "conversation_id": "cnv_1", "role": "assistant", "text": "**yes**",
         "state": "complete", "error_code": None, "model": ModelUsed("demo", "1", "d" * 64),
         "prompt_tokens": 1, "answer_tokens": 1, "latency_ms": 5, "created": 1.0, "finished": 2.0,
-        "intent_seq": 7, "outcome_seq": 8,
+        "intent_seq": 7, "outcome_seq": 8, "finish_reason": "stop", "dropped_turns": 0,
     }  # fmt: skip
     return MessageInfo(**{**values, **changes})  # type: ignore[arg-type]
 
@@ -86,3 +86,10 @@ def test_a_hint_belongs_to_its_own_error() -> None:
     """The hint shown for a code is the one that the error class gives."""
     view = turns.of_message(stored(state="failed", error_code="bad_input"), DEMO)
     assert view.hint == BadInputError.hint
+
+
+def test_an_answer_cut_at_its_limit_says_so_after_a_reload() -> None:
+    """The kept answer carries the same note as the live one."""
+    shown = turns.of_message(stored(finish_reason="length", dropped_turns=2), DEMO)
+    assert "cut off here" in shown.note
+    assert "no longer fit" in shown.note

@@ -44,6 +44,8 @@ class MessageRow(Base):
     prompt_tokens: Mapped[int | None]
     answer_tokens: Mapped[int | None]
     latency_ms: Mapped[int | None]
+    finish_reason: Mapped[str | None]
+    dropped_turns: Mapped[int | None]
     created: Mapped[float]
     finished: Mapped[float | None]
     intent_seq: Mapped[int | None]
@@ -138,6 +140,8 @@ def opened(row: MessageRow, key: ContentKey) -> MessageInfo:
         prompt_tokens=row.prompt_tokens,
         answer_tokens=row.answer_tokens,
         latency_ms=row.latency_ms,
+        finish_reason=row.finish_reason,
+        dropped_turns=row.dropped_turns or 0,
         created=row.created,
         finished=row.finished,
         intent_seq=row.intent_seq,

@@ -87,6 +87,8 @@ def _conversations() -> None:
         sa.Column("prompt_tokens", sa.Integer()),
         sa.Column("answer_tokens", sa.Integer()),
         sa.Column("latency_ms", sa.Integer()),
+        sa.Column("finish_reason", sa.String()),
+        sa.Column("dropped_turns", sa.Integer()),
         sa.Column("created", sa.Double(), nullable=False),
         sa.Column("finished", sa.Double()),
         sa.Column("intent_seq", sa.Integer()),

@@ -134,7 +134,7 @@ def test_a_prompt_over_the_context_fails_with_a_clear_error(
         (Question(messages=()), BadInputError),
         (Question(messages=(Message("assistant", "x"),)), BadInputError),
         (Question.of("x", model="no-such-model"), NotFoundError),
-        (Question.of("x", purpose="curiosity"), ForbiddenError),
+        (Question.of("x", purpose="curiosity"), BadInputError),
         (Question.of("x", conversation_id="cnv_000000000000000000000000"), NotFoundError),
     ],
 )

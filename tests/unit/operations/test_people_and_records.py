@@ -20,6 +20,10 @@ from appliance.errors import (
 from appliance.identity.permissions import Actor
 from appliance.identity.roles import Role
 from appliance.operations import Operations
+from appliance.operations.recording import Recorder
+from appliance.operations.refusals import Refusals
+from appliance.operations.sessions import anonymous
+from tests.simulators.manual_clock import ManualClock
 from tests.unit.operations.conftest import actor
 
 Entries = Callable[..., list[dict[str, Any]]]
@@ -196,3 +200,23 @@ def test_a_password_is_changed_by_who_knows_the_old_one(operations: Operations) 
             operations.people.change_password(signed.actor, old, new)
     operations.people.change_password(signed.actor, password, "correct horse battery")
     assert operations.sessions.sign_in(name, "correct horse battery", "10.5.0.1")
+
+
+def test_a_flood_of_refusals_is_counted_not_written_out(
+    appliance: Appliance, entries: Entries
+) -> None:
+    """Beyond 120 a minute from one stranger, the record holds their number."""
+    clock = ManualClock()
+    meter = Refusals(Recorder(appliance.ledger), clock)
+    error = NotSignedInError("no")
+    for _ in range(200):
+        meter.note(anonymous("10.6.0.1"), "session.refuse", error)
+    meter.note(anonymous("10.6.0.2"), "session.refuse", error)
+    assert len(entries(source="10.6.0.1", limit=1000)) == 120
+    clock.advance(61)
+    meter.note(anonymous("10.6.0.1"), "session.refuse", error)
+    written = entries(source="10.6.0.1", limit=1000)[120:]
+    assert written[0]["content"] == {
+        "address": "10.6.0.1", "code": "repeated", "count": 80, "person": "anonymous",
+    }  # fmt: skip
+    assert written[1]["action"] == "session.refuse"
