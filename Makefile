@@ -12,7 +12,7 @@ help: ## this list
 
 setup: .venv/.runtime ## build the environment (.venv); does nothing when it is up to date
 
-.venv/.runtime: requirements.lock pyproject.toml installer/environment.sh
+.venv/.runtime: requirements.lock requirements-build.lock pyproject.toml installer/environment.sh
 	@installer/environment.sh requirements.lock
 	@touch $@
 
@@ -41,7 +41,7 @@ journeys: setup-dev ## the product in a real browser (Chromium)
 bench: bench-record bench-answer ## every benchmark; tables, and JSON in build/bench/
 
 bench-%: setup-dev ## one benchmark by name: record, answer
-	@nice -n 0 $(BIN)/python -m tests.bench.$*
+	@$(BIN)/python -m tests.bench.$*
 
 docs: setup-dev ## write the generated reference pages anew
 	$(BIN)/python docs/reference/generate.py

@@ -140,6 +140,10 @@ class Paths:
         return self.state / "run"
 
     @property
+    def supervisor_lock(self) -> Path:
+        return self.run / "run.lock"
+
+    @property
     def ledger_socket(self) -> Path:
         return self.run / "ledger.sock"
 

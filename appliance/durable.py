@@ -97,6 +97,15 @@ def exclusive(path: Path, what: str) -> Iterator[None]:
         os.close(descriptor)
 
 
+def is_held(path: Path) -> bool:
+    """Tell whether another process holds the lock file `path` right now."""
+    try:
+        with exclusive(path, str(path)):
+            return False
+    except ConflictError:
+        return True
+
+
 @contextlib.contextmanager
 def translated() -> Iterator[None]:
     """Turn the kernel's 'no space' into DiskFullError."""

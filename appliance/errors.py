@@ -9,6 +9,19 @@ Not here: errors of libraries. They are translated where they arise.
 
 from __future__ import annotations
 
+import traceback
+from pathlib import Path
+
+
+def fault_of(error: BaseException) -> str:
+    """Return class and place of an unexpected error, for a log, without its text.
+
+    The text, or a traceback with local values, may hold a prompt or an answer.
+    """
+    frames = traceback.extract_tb(error.__traceback__)[-1:]
+    place = "".join(f" at {Path(frame.filename).name}:{frame.lineno}" for frame in frames)
+    return type(error).__name__ + place
+
 
 class ApplianceError(Exception):
     """A refusal or failure with a stable `code` and a `hint` that says what to do next."""
@@ -159,6 +172,10 @@ class EngineUnavailableError(UnavailableError):
 
     code = "engine_unavailable"
     hint = "try again in a few seconds; call IT if it lasts"
+
+
+class EngineDownError(EngineUnavailableError):
+    """The engine was not reached, or refused before it began: no token of this was computed."""
 
 
 class DiskFullError(UnavailableError):

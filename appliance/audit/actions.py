@@ -39,6 +39,7 @@ ACTIONS: Mapping[str, Category] = {
     "answer.refuse": Category.ANSWER,
     # What a person does with stored content.
     "conversation.read": Category.CONTENT,
+    "conversation.search": Category.CONTENT,
     "conversation.rename": Category.CONTENT,
     "conversation.archive": Category.CONTENT,
     "conversation.restore": Category.CONTENT,

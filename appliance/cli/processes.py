@@ -8,6 +8,7 @@ socket, a lock or a loaded model.
 from __future__ import annotations
 
 import ctypes
+import logging
 import multiprocessing
 import os
 import resource
@@ -17,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import structlog
 from gunicorn.app.base import BaseApplication
 from gunicorn.errors import HaltServer
 from gunicorn.glogging import Logger
@@ -119,6 +121,22 @@ def options(bind: str, threads: int, name: str) -> dict[str, Any]:
         "control_socket_disable": True,
         "worker_tmp_dir": str(shared_memory) if shared_memory.is_dir() else None,
     }
+
+
+def log_plainly() -> None:
+    """Write the parts' own log as JSON lines to stderr, warnings and worse, without tracebacks.
+
+    structlog's default shows the local values of each frame: prompts, answers, keys.
+    """
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
 
 
 def harden_process() -> None:

@@ -37,24 +37,32 @@ def run(context: Any, demo: Path | None) -> None:
     """
     config: Config = context.config
     harden_process()
-    credentials = _first_time(config, demo)
-    if not config.paths.audit_db.exists():
+    if demo is None and not config.paths.audit_db.exists():
         raise NotInitialisedError(f"{config.state} holds no record")
-    with durable.exclusive(_lock(config), f"the state folder {config.state}"):
-        _refuse_taken_port(config)
+    _refuse_second(config)
+    _refuse_taken_port(config)
+    credentials = _first_time(config, demo)
+    config.paths.run.mkdir(mode=0o700, exist_ok=True)
+    with durable.exclusive(config.paths.supervisor_lock, f"the state folder {config.state}"):
         sys.exit(_supervise(config, credentials))
 
 
 def _first_time(config: Config, demo: Path | None) -> tuple[Credential, ...]:
+    """Make the state where there is none; what exists is left as it is."""
     if demo is None or (config.state.exists() and any(config.state.iterdir())):
         return ()
     _say(f"making the state folder {config.state} and importing the demo model")
     return initialise(config, console_actor(), demo).credentials
 
 
-def _lock(config: Config) -> Path:
-    config.paths.run.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return config.paths.run / "run.lock"
+def _refuse_second(config: Config) -> None:
+    """Say that this state runs already before the port, which it has taken, is named instead."""
+    lock = config.paths.supervisor_lock
+    if lock.exists() and durable.is_held(lock):
+        raise ConflictError(
+            f"the state folder {config.state} is in use: it runs already",
+            hint="use it as it is, or stop it first with Ctrl+C where it runs",
+        )
 
 
 def _refuse_taken_port(config: Config) -> None:
@@ -77,23 +85,27 @@ def _supervise(config: Config, credentials: tuple[Credential, ...]) -> int:
     try:
         supervisor.start()
         if not supervisor.stopping:
-            _announce(config, credentials)
+            click.echo(f"address http://{config.gateway.host}:{config.gateway.port}")
+            credentials = _show(credentials)
         supervisor.watch()
     except PartRefusedError as refused:
         _say(f"error: {refused.message}")
         _say(f"next: {refused.hint}")
         return refused.exit_code
     finally:
+        # Also when the start failed: these passwords exist nowhere else.
+        _show(credentials)
         supervisor.stop()
     _say("stopped; the record and all conversations are safe")
     return 0
 
 
-def _announce(config: Config, credentials: tuple[Credential, ...]) -> None:
-    click.echo(f"address http://{config.gateway.host}:{config.gateway.port}")
+def _show(credentials: tuple[Credential, ...]) -> tuple[Credential, ...]:
+    """Print fresh passwords once; return what is left to print: nothing."""
     for credential in credentials:
         click.echo(f"{credential.role} {credential.name} {credential.password}")
     sys.stdout.flush()
+    return ()
 
 
 def _say(line: str) -> None:

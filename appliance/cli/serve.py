@@ -11,15 +11,18 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
 
+from appliance import durable
 from appliance.cli.errors import exit_code_of, report
 from appliance.cli.processes import (
     Program,
     die_with_parent,
     harden_process,
+    log_plainly,
     options,
     run_program,
 )
@@ -57,6 +60,7 @@ def make_gateway(config: Config) -> Made:
     from appliance.audit.actions import Outcome
     from appliance.audit.client import LedgerClient
     from appliance.operations import operations_for
+    from appliance.operations.caretaker import Caretaker
     from appliance.operations.recording import Recorder, system
     from appliance.web import create_app
 
@@ -69,10 +73,14 @@ def make_gateway(config: Config) -> Made:
         part, "appliance.start", Outcome.SUCCESS, entity="gateway", content={"interrupted": closed}
     )
 
+    caretaker = Caretaker(operations)
+    caretaker.start()
+
     def stop() -> None:
         # In a thread of its own: a signal handler must not wait for locks it interrupted.
         def end() -> None:
             operations.asking.shutdown()
+            caretaker.stop()
             recorder.note(part, "appliance.stop", Outcome.SUCCESS, entity="gateway")
 
         ending = threading.Thread(target=end)
@@ -120,11 +128,22 @@ def serve(context: Any, part: str, parent: int | None) -> None:
     if not config.state.is_dir():
         raise NotInitialisedError(f"there is no state folder {config.state}")
     harden_process()
+    log_plainly()
     os.environ.pop("GUNICORN_CMD_ARGS", None)  # settings come from one place
-    program = Program(
+    with durable.exclusive(_lock(config, part), f"the {part} of {config.state}"):
+        sys.exit(run_program(_program(config, part)))
+
+
+def _lock(config: Config, part: str) -> Path:
+    """One of each part per state folder: a second one would take the first one's socket away."""
+    config.paths.run.mkdir(mode=0o700, exist_ok=True)
+    return config.paths.run / f"{part}.lock"
+
+
+def _program(config: Config, part: str) -> Program:
+    return Program(
         make=lambda: MAKERS[part](config),
         options=options(bind_of(config, part), threads_of(config, part), part),
         exit_code_of=exit_code_of,
         report=report,
     )
-    sys.exit(run_program(program))

@@ -20,10 +20,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from appliance.config import Config
-from appliance.errors import ApplianceError, UnavailableError
+from appliance.errors import ApplianceError
 
 ORDER = ("ledger", "engine", "gateway")
-READY_WITHIN_S = 60.0
+TELL_EVERY_S = 5.0
+BUSY_WITH = {
+    "ledger": "it verifies the whole record before it takes a new entry",
+    "engine": "it is starting",
+    "gateway": "it is closing what an earlier crash left open",
+}
 STOP_WITHIN_S = 10.0
 LOOK_EVERY_S = 0.1
 BACKOFF_S = (0.0, 0.2, 0.5, 1.0, 2.0)
@@ -113,14 +118,15 @@ class Supervisor:
         part.started = time.monotonic()
 
     def _wait_ready(self, part: Part) -> None:
-        deadline = time.monotonic() + READY_WITHIN_S
+        tell = time.monotonic() + TELL_EVERY_S
         while not answers(self._config, part.name):
             if self.stopping:
                 return
             if not part.alive() and part.process is not None:
                 raise PartRefusedError(part.name, part.process.returncode)
-            if time.monotonic() > deadline:
-                raise UnavailableError(f"the {part.name} does not answer after its start")
+            if time.monotonic() > tell:
+                self._say(f"still waiting for the {part.name}: {BUSY_WITH[part.name]}")
+                tell += TELL_EVERY_S
             time.sleep(LOOK_EVERY_S / 2)
 
     def _look_after(self, part: Part) -> None:

@@ -151,6 +151,13 @@ class Conversations:
             messages.append(session, conversation_id, rows)
         return Turn(question_id, answer_id, asked)
 
+    def discard_empty(self, conversation_id: str) -> None:
+        """Remove a conversation in which nothing was ever asked; does nothing to any other."""
+        with self._database.session() as session:
+            row = session.get(ConversationRow, conversation_id)
+            if row is not None and not messages.of(session, conversation_id):
+                session.delete(row)
+
     def set_intent(self, answer_id: str, seq: int) -> None:
         """Note which entry of the record holds the intent of an answer."""
         with self._database.session() as session:

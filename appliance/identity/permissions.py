@@ -25,6 +25,7 @@ class Permission(StrEnum):
     OWN_PASSWORD = "password.own"  # noqa: S105 - the name of a permission, not a password
     USERS_MANAGE = "users.manage"
     KEYS_MANAGE = "keys.manage"
+    KEYS_CREATE = "keys.create"
     MODELS_LIST = "models.list"
     MODELS_IMPORT = "models.import"
     MODELS_APPROVE = "models.approve"
@@ -83,6 +84,8 @@ GRANTS: Mapping[Role, frozenset[Permission]] = MappingProxyType(
         | {
             Permission.USERS_MANAGE,
             Permission.KEYS_MANAGE,
+            # For the person who will use it; an administrator could ask in a clinician's name.
+            Permission.KEYS_CREATE,
             Permission.MODELS_LIST,
             Permission.MODELS_IMPORT,
             Permission.MODELS_APPROVE,

@@ -131,12 +131,17 @@ class People(Attempts):
     def set_password(
         self, user_id: str, password_hash: str, must_change: bool, *, keep_token: str | None = None
     ) -> None:
-        """Replace the password and end every session, except that of `keep_token`."""
+        """Replace the password and end every session, except that of `keep_token`.
+
+        A password that must be changed was set by somebody else, so API keys end too.
+        """
         with self._database.session() as session:
             row = _existing(session, user_id)
             row.password_hash, row.must_change_password = password_hash, must_change
             row.failures, row.locked_until = 0, 0.0
             _drop_sessions(session, user_id, keep_token)
+            if must_change:
+                api_keys.revoke_all(session, user_id, self._clock.now())
 
     def upgrade_hash(self, user_id: str, password_hash: str) -> None:
         """Keep the same password under newer parameters; nobody is signed out."""

@@ -20,6 +20,7 @@ from appliance.errors import (
     ApplianceError,
     BadInputError,
     ContextOverflowError,
+    EngineDownError,
     EngineUnavailableError,
     TooLargeError,
 )
@@ -31,6 +32,7 @@ from appliance.inference.messages import clean_text
 OVERFLOW = frozenset({"context_length_exceeded", "exceed_context_size_error"})
 STATES = frozenset({"loading", "ready", "empty"})
 MAX_ERROR_CHARACTERS = 500
+STATUS_S = 3.0
 
 
 class OpenAIEngine:
@@ -63,7 +65,7 @@ class OpenAIEngine:
     def status(self) -> EngineStatus:
         """Return what the engine says; `down` when it says nothing. Never raises."""
         try:
-            body = self._call("GET", "/status")
+            body = self._call("GET", "/status", timeout=STATUS_S)
         except ApplianceError as error:
             return EngineStatus("down", detail=error.message)
         state, digest = body.get("state"), body.get("digest")
@@ -93,10 +95,15 @@ class OpenAIEngine:
         self._call("POST", "/reload")
 
     def _call(
-        self, method: str, path: str, body: Mapping[str, Any] | None = None
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        timeout: float | None = None,
     ) -> Mapping[str, Any]:
+        limit = httpx.USE_CLIENT_DEFAULT if timeout is None else httpx.Timeout(timeout)
         with _translated():
-            response = self._client.request(method, path, json=body)
+            response = self._client.request(method, path, json=body, timeout=limit)
         if not response.is_success:
             raise _error(response.status_code, response.content)
         return _object(response.content)
@@ -112,7 +119,7 @@ def _translated() -> Iterator[None]:
     except httpx.TimeoutException as error:
         raise EngineUnavailableError("the engine does not answer in time") from error
     except httpx.ConnectError as error:
-        raise EngineUnavailableError("the engine is not running") from error
+        raise EngineDownError("the engine is not running") from error
     except (httpx.HTTPError, httpx.StreamError) as error:
         raise EngineUnavailableError(
             "the connection to the engine broke; the answer is not complete"
@@ -153,6 +160,8 @@ def _error(status: int, data: bytes) -> ApplianceError:
         return TooLargeError(message, hint=hint)
     if status in (400, 422) or said.get("code") == BadInputError.code:
         return BadInputError(message, hint=hint)
+    if status != httpx.codes.OK:
+        return EngineDownError(message, hint=hint)
     return EngineUnavailableError(message, hint=hint)
 
 

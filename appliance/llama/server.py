@@ -25,6 +25,7 @@ from appliance.errors import (
     EngineUnavailableError,
     NotFoundError,
     TooLargeError,
+    fault_of,
 )
 from appliance.llama import sampling as sampling_rules
 from appliance.llama.events import Done, Failed, Piece, Waiting, Working
@@ -125,7 +126,7 @@ def _add_errors(app: Flask) -> None:
 
     @app.errorhandler(Exception)
     def failed(error: Exception) -> tuple[Response, int]:
-        LOG.exception("a request failed")
+        LOG.error("a request failed: %s", fault_of(error))
         message = f"the engine failed ({type(error).__name__}); nothing was asked"
         return jsonify(error_body(ApplianceError(message))), 500
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Literal
 
 from appliance.config import Engine as Settings
-from appliance.errors import ApplianceError, EngineUnavailableError
+from appliance.errors import ApplianceError, EngineUnavailableError, fault_of
 from appliance.llama.context import Cancel, Cancelled
 from appliance.llama.events import Done, Event, Failed, Waiting, Working
 from appliance.llama.library_view import ActiveModel, read_active
@@ -191,7 +191,7 @@ class Worker:
         except ApplianceError as error:
             return State("empty", f"{error.message}; {error.hint}")
         except Exception as error:
-            LOG.exception("loading failed")
+            LOG.error("loading failed: %s", fault_of(error))
             return State("empty", f"the model could not be loaded ({type(error).__name__})")
 
     def _load_active(self, active: ActiveModel) -> State:
@@ -200,6 +200,8 @@ class Worker:
         return State("ready", f"{active.name} {active.version}{missing}", model)
 
     def _answer(self, job: Job) -> None:
+        # At once, so that a caller can tell an answer that began from one that still waited.
+        job.inbox.put(Working())
         try:
             for event in job.model.answer(job.prompt, job.sampling, job.stop):
                 job.inbox.put(event)
@@ -208,7 +210,7 @@ class Worker:
         except ApplianceError as error:
             job.inbox.put(Failed(error))
         except Exception as error:
-            LOG.exception("a request failed")
+            LOG.error("a request failed: %s", fault_of(error))
             failure = EngineUnavailableError(f"the engine failed ({type(error).__name__})")
             job.inbox.put(Failed(failure))
 

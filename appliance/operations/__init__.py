@@ -29,6 +29,7 @@ class Operations:
     chats: Chats
     records: Records
     models: Models
+    refusals: Refusals
 
 
 def operations_for(appliance: Appliance) -> Operations:
@@ -42,4 +43,5 @@ def operations_for(appliance: Appliance) -> Operations:
         chats=Chats(appliance),
         records=Records(appliance, refusals),
         models=Models(appliance),
+        refusals=refusals,
     )

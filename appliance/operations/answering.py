@@ -20,8 +20,10 @@ from appliance.audit.entry import ModelRef
 from appliance.errors import (
     AnswerTimeoutError,
     ApplianceError,
+    EngineDownError,
     EngineUnavailableError,
     RecordUnavailableError,
+    fault_of,
 )
 from appliance.identity.permissions import Actor
 from appliance.inference.engine import (
@@ -42,9 +44,10 @@ from appliance.operations.recording import Recorder, Stated
 
 log = structlog.get_logger(__name__)
 
-ENGINE_PATIENCE_S = 30.0
+ENGINE_PATIENCE_NS = 30 * 1_000_000_000
 RETRY_EVERY_S = 0.25
 MAX_STARTS = 3
+INTERNAL = "the answer failed through a fault in the appliance"
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,8 @@ class Answering:
         self._began = appliance.clock.monotonic_ns()
         self._text: list[str] = []
         self._finished: Finished | None = None
+        # The engine's last word was our place in its queue, so it had not begun with this.
+        self._waiting = False
 
     def run(self) -> None:
         """Write the answer; never raises, because nobody would see it."""
@@ -83,28 +88,27 @@ class Answering:
         except ApplianceError as error:
             ending = Ending("failed", error.code, error)
         except Exception as error:
-            log.exception("answer failed", answer=self._run.answer_id)
-            ending = Ending("failed", "internal", ApplianceError(f"internal error: {error}"))
+            log.error("answer failed", answer=self._run.answer_id, fault=fault_of(error))
+            ending = Ending("failed", "internal", ApplianceError(INTERNAL))
         try:
             self._close(ending)
-        except Exception:
-            # The row stays open; `reconcile` records the outcome at the next start.
-            log.exception("outcome not recorded yet", answer=self._run.answer_id)
+        except Exception as error:
+            # The row stays open; the caretaker records the outcome when the record is back.
+            log.error("outcome not recorded yet", answer=self._run.answer_id, fault=fault_of(error))
             unrecorded = RecordUnavailableError("the answer's outcome could not be recorded")
             self._run.update(state="failed", error=unrecorded, elapsed_ms=self._elapsed_ms())
 
     # --- generation
 
     def _generate(self) -> Ending:
-        deadline = self._began + self._appliance.config.engine.answer_timeout_s * 1_000_000_000
         for _ in range(MAX_STARTS):
             if not self._engine_ready():
                 break
             try:
-                return self._stream(deadline)
-            except EngineUnavailableError:
-                # No token was sent: the engine died on somebody else's request, or just now.
-                if self._text:
+                return self._stream()
+            except EngineUnavailableError as error:
+                # Asked again only when it had not begun: what it began may have killed the engine.
+                if not (isinstance(error, EngineDownError) or self._waiting):
                     raise
         if self._run.stop_reason:
             return Ending("stopped", self._run.stop_reason)
@@ -112,31 +116,36 @@ class Answering:
 
     def _engine_ready(self) -> bool:
         """Wait for the engine while it starts or loads; false when stopped or out of patience."""
-        waited = 0.0
+        patience = self._appliance.clock.monotonic_ns() + ENGINE_PATIENCE_NS
         while (status := self._appliance.engine.status()).state != "ready":
-            if status.state == "empty" or waited >= ENGINE_PATIENCE_S:
+            self._check_deadline()
+            if status.state == "empty" or self._appliance.clock.monotonic_ns() > patience:
                 raise EngineUnavailableError(status.detail or "the model's process is not ready")
             self._run.update(state="loading", elapsed_ms=self._elapsed_ms())
             if self._run.wait_for_stop(RETRY_EVERY_S):
                 return False
-            waited += RETRY_EVERY_S
-        return True
+        return not self._run.stop_reason
 
-    def _stream(self, deadline: int) -> Ending:
+    def _stream(self) -> Ending:
         request = self._request()
+        self._waiting = False
         with contextlib.closing(self._appliance.engine.generate(request)) as progress:
             for step in progress:
                 self._take(step)
                 if self._run.stop_reason:
                     return Ending("stopped", self._run.stop_reason)
-                if self._appliance.clock.monotonic_ns() > deadline:
-                    raise AnswerTimeoutError("the answer took too long and was ended")
+                self._check_deadline()
         if self._finished is None:
             raise EngineUnavailableError("the model's process ended in the middle of the answer")
         return Ending("complete", self._finished.reason)
 
+    def _check_deadline(self) -> None:
+        if self._elapsed_ms() > self._appliance.config.engine.answer_timeout_s * 1000:
+            raise AnswerTimeoutError("the answer took too long and was ended")
+
     def _take(self, step: Progress) -> None:
         elapsed = self._elapsed_ms()
+        self._waiting = isinstance(step, Queued)
         if isinstance(step, Queued):
             self._run.update(state="queued", position=step.position, elapsed_ms=elapsed)
         elif isinstance(step, Delta):

@@ -30,6 +30,9 @@ class Chats:
     ) -> builtins.list[ConversationInfo]:
         """Return the actor's own conversations, newest first, without those made by programs."""
         require(actor, Permission.OWN_CONTENT)
+        if search:
+            # A search opens every text of its owner's, so it is recorded like reading them.
+            self._recorder.note(actor, "conversation.search", Outcome.SUCCESS)
         found = self._store.list(actor.user, archived=archived, search=search)
         return [conversation for conversation in found if conversation.origin != "api"]
 

@@ -13,11 +13,12 @@ from appliance.audit.actions import Outcome
 from appliance.audit.entry import ModelRef
 from appliance.audit.ledger import Ledger
 from appliance.audit.query import Query
-from appliance.conversations.store import ClosedAnswer, UnfinishedAnswer
-from appliance.errors import UnavailableError
+from appliance.conversations.store import UnfinishedAnswer
+from appliance.errors import UnavailableError, VerificationError
 from appliance.operations.recording import Recorder, Stated, system
 
 ACTION = {"complete": "answer.complete", "stopped": "answer.stop", "failed": "answer.fail"}
+ENDED = frozenset({"success", "failure"})
 PATIENCE_S = 30.0
 RETRY_EVERY_S = 0.25
 
@@ -44,7 +45,11 @@ def record_once(ledger: Ledger, recorder: Recorder, stated: Stated) -> int:
 def recorded(ledger: Ledger, answer_id: str) -> int | None:
     """Return the number of the entry that ends this answer, or null."""
     page = ledger.search(Query(entity=answer_id))
-    ends = [entry["seq"] for entry in page.entries if entry["action"] in ACTION.values()]
+    ends = [
+        entry["seq"]
+        for entry in page.entries
+        if entry["action"] in ACTION.values() and entry["outcome"] in ENDED
+    ]
     return min(ends, default=None)
 
 
@@ -66,21 +71,26 @@ def close_interrupted(appliance: Appliance, recorder: Recorder, answer: Unfinish
     if not asked(appliance.ledger, answer.answer_id):
         store.abandon(answer.answer_id, "record_unavailable")
         return False
-    closed = store.close_unfinished(answer.answer_id, "interrupted")
-    store.set_outcome(answer.answer_id, recorder.write(_late(answer, closed)).seq)
+    try:
+        closed = store.close_unfinished(answer.answer_id, "interrupted")
+        stated = _late(answer, closed.state, closed.sealed.for_record())
+    except VerificationError:
+        # Its key is gone or altered: the outcome is stated without a commitment to the text.
+        stated = _late(answer, "failed", None)
+    store.set_outcome(answer.answer_id, recorder.write(stated).seq)
     return True
 
 
-def _late(answer: UnfinishedAnswer, closed: ClosedAnswer) -> Stated:
-    failed = closed.state == "failed"
+def _late(answer: UnfinishedAnswer, state: str, commitment: dict[str, str | int] | None) -> Stated:
+    failed = state == "failed"
     return Stated(
         actor=system("gateway"),
-        action=ACTION[closed.state],
+        action=ACTION[state],
         outcome=Outcome.FAILURE if failed else Outcome.SUCCESS,
         entity=answer.answer_id,
         model=ModelRef(answer.model_name, answer.model_version, answer.model_digest),
         content={
-            "answer": closed.sealed.for_record(),
+            "answer": commitment,
             "reason": "interrupted" if failed else "recorded late",
             "request": answer.intent_seq,
             "person": answer.user_id,

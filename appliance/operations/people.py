@@ -6,9 +6,17 @@ people type passwords into the wrong field.
 
 from __future__ import annotations
 
+import threading
+
 from appliance.assembly import Appliance
 from appliance.audit.actions import Outcome
-from appliance.errors import BadInputError, ConflictError, ForbiddenError, NotFoundError
+from appliance.errors import (
+    BadInputError,
+    ConflictError,
+    ForbiddenError,
+    LockedOutError,
+    NotFoundError,
+)
 from appliance.identity import passwords
 from appliance.identity.permissions import GRANTS, Actor, Permission, may
 from appliance.identity.roles import ASSIGNABLE, Role
@@ -23,6 +31,7 @@ class PeopleOperations:
         self._people = appliance.people
         self._settings = appliance.config.gateway
         self._recorder = Recorder(appliance.ledger)
+        self._disabling = threading.Lock()
 
     # --- accounts
 
@@ -37,7 +46,9 @@ class PeopleOperations:
         self, actor: Actor, name: str, role: str, display_name: str = ""
     ) -> tuple[User, str]:
         """Make an account; return it with a first password that must be changed at once."""
-        with self._recorder.change(actor, Permission.USERS_MANAGE, "user.add", role=role) as change:
+        with self._recorder.change(
+            actor, Permission.USERS_MANAGE, "user.add", role=_role_or_none(role)
+        ) as change:
             password = passwords.generate_password()
             user = self._people.add(
                 name,
@@ -58,8 +69,9 @@ class PeopleOperations:
                 raise ForbiddenError(
                     "you cannot disable your own account", hint="ask another administrator"
                 )
-            self._keep_one_administrator(user)
-            self._people.set_disabled(user.id, True)
+            with self._disabling:
+                self._keep_one_administrator(user)
+                self._people.set_disabled(user.id, True)
 
     def _keep_one_administrator(self, user: User) -> None:
         """Raise ConflictError when `user` is the last administrator who can still sign in."""
@@ -100,12 +112,20 @@ class PeopleOperations:
         """Change the actor's own password and end every session; the old one must be right."""
         with self._recorder.change(actor, Permission.OWN_PASSWORD, "password.change", actor.user):
             user = self._people.get(actor.user)
+            self._count_guess(user)
             if not passwords.verify_password(user.password_hash, old):
                 raise ForbiddenError("the present password is not right", hint="try again")
             if old == new:
                 raise BadInputError("the new password is the old one", hint="choose another")
             passwords.check_strength(new, user.name)
             self._people.set_password(user.id, passwords.hash_password(new), must_change=False)
+
+    def _count_guess(self, user: User) -> None:
+        """Let guesses at an unlocked screen lock the account as they do at the door."""
+        seconds = self._people.locked_for(user)
+        if seconds > 0:
+            raise LockedOutError("too many failed attempts", retry_after=seconds)
+        self._people.note_failure(user.id)
 
     # --- API keys
 
@@ -114,7 +134,7 @@ class PeopleOperations:
     ) -> tuple[KeyInfo, str]:
         """Make a key for the person named `owner`; the returned text is never shown again."""
         days = self._settings.api_key_days if days is None else days
-        permission = self._key_permission(actor, owner)
+        permission = self._key_permission(actor, owner, Permission.KEYS_CREATE)
         with self._recorder.change(actor, permission, "key.create", days=days) as change:
             user = self._named(owner)
             if Permission.OWN_KEYS not in _grants(user):
@@ -137,23 +157,30 @@ class PeopleOperations:
 
     def list_keys(self, actor: Actor, owner: str | None = None) -> list[KeyInfo]:
         """Return the keys of `owner`, or of everyone; secrets are not stored, so not shown."""
-        permission = self._key_permission(actor, owner)
+        permission = self._key_permission(actor, owner, Permission.KEYS_MANAGE)
         self._recorder.authorise(actor, permission, "key.list")
         keys = self._people.keys(None if owner is None else self._named(owner).id)
         self._recorder.note(actor, "key.list", Outcome.SUCCESS, content={"count": len(keys)})
         return keys
 
-    def _key_permission(self, actor: Actor, owner: str | None) -> Permission:
+    def _key_permission(
+        self, actor: Actor, owner: str | None, for_others: Permission
+    ) -> Permission:
         """Own keys need less; a key for somebody else is only made at the machine's console."""
         if owner is not None and owner == actor.name and may(actor, Permission.OWN_KEYS):
             return Permission.OWN_KEYS
-        return Permission.KEYS_MANAGE
+        return for_others
 
     def _named(self, name: str) -> User:
         user = self._people.by_name(name)
         if user is None:
             raise NotFoundError("there is no such account")
         return user
+
+
+def _role_or_none(role: str) -> str | None:
+    """Return a role there is; other text that was typed does not enter the record."""
+    return role if role in set(Role) else None
 
 
 def _assignable(role: str) -> Role:

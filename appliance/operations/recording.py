@@ -7,6 +7,7 @@ Not here: what the things are.
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -19,13 +20,22 @@ from appliance.errors import (
     BadInputError,
     ConflictError,
     ForbiddenError,
+    LockedOutError,
     NotFoundError,
     NotSignedInError,
 )
 from appliance.identity.permissions import Actor, Permission, require
 from appliance.identity.roles import Role
 
-REFUSALS = (BadInputError, ConflictError, ForbiddenError, NotFoundError, NotSignedInError)
+IDENTIFIER = re.compile("[a-z]{3}_[0-9a-f]{24}")
+REFUSALS = (
+    BadInputError,
+    ConflictError,
+    ForbiddenError,
+    LockedOutError,
+    NotFoundError,
+    NotSignedInError,
+)
 
 
 def system(part: str) -> Actor:
@@ -91,7 +101,10 @@ class Recorder:
         self, actor: Actor, action: str, error: ApplianceError, entity: str | None = None
     ) -> None:
         """Record that `action` was refused, and why, by its code."""
-        self.note(actor, action, Outcome.REFUSED, entity=entity, content={"code": error.code})
+        self.note(
+            actor, action, Outcome.REFUSED,
+            entity=identifier(entity), content={"code": error.code},
+        )  # fmt: skip
 
     @contextlib.contextmanager
     def change(
@@ -108,8 +121,9 @@ class Recorder:
         """
         if permission is not None:
             self.authorise(actor, permission, action, entity)
-        self.note(actor, action, Outcome.INTENT, entity=entity, content=facts or None)
-        change = Change(entity, dict(facts))
+        known = identifier(entity)
+        self.note(actor, action, Outcome.INTENT, entity=known, content=facts or None)
+        change = Change(known, dict(facts))
         try:
             yield change
         except BaseException as error:
@@ -127,6 +141,11 @@ class Recorder:
             self.note(
                 actor, action, outcome, entity=change.entity, content={**change.facts, "code": code}
             )
+
+
+def identifier(text: str | None) -> str | None:
+    """Return an id of ours as it is, and null for any other text: the record is for ever."""
+    return text if text is not None and IDENTIFIER.fullmatch(text) else None
 
 
 def _agent(actor: Actor) -> Agent:

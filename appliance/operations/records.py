@@ -7,14 +7,17 @@ from collections.abc import Generator, Mapping
 from typing import Any
 
 from appliance.assembly import Appliance
-from appliance.audit.actions import Outcome
+from appliance.audit.actions import ACTIONS, Outcome
 from appliance.audit.ledger import FORMATS, VerifiedRecord
 from appliance.audit.query import Page, Query
 from appliance.errors import ApplianceError, BadInputError
 from appliance.identity.permissions import Actor, Permission
-from appliance.operations.recording import Recorder
+from appliance.identity.roles import Role
+from appliance.operations.recording import Recorder, identifier
 from appliance.operations.refusals import Refusals
 from appliance.operations.sessions import anonymous
+
+WITHHELD = "(withheld)"
 
 
 class Records:
@@ -24,6 +27,7 @@ class Records:
         self._ledger = appliance.ledger
         self._recorder = Recorder(appliance.ledger)
         self._refusals = refusals
+        self._purposes = appliance.config.policy.purposes
 
     def search(self, actor: Actor, query: Query) -> Page:
         """Return matching entries, newest first; filters and count are recorded, not results."""
@@ -33,7 +37,7 @@ class Records:
             actor,
             "record.read",
             Outcome.SUCCESS,
-            content={"filters": query.to_json(), "count": len(page.entries)},
+            content={"filters": self._stated(query), "count": len(page.entries)},
         )
         return page
 
@@ -59,7 +63,7 @@ class Records:
             error = BadInputError(f"there is no format {form}", hint="choose ndjson or csv")
             self._recorder.refuse(actor, "record.export", error)
             raise error
-        facts = {"format": form, "filters": query.to_json()}
+        facts = {"format": form, "filters": self._stated(query)}
         self._recorder.note(actor, "record.export", Outcome.INTENT, content=facts)
         return self._pieces(actor, form, query, facts)
 
@@ -74,6 +78,21 @@ class Records:
             outcome = Outcome.SUCCESS
         finally:
             self._recorder.note(actor, "record.export", outcome, content={**facts, "bytes": sent})
+
+    def _stated(self, query: Query) -> dict[str, Any]:
+        """Return which filters were used; typed text may be a patient's name, so it is withheld."""
+        known: dict[str, set[Any]] = {
+            "role": set(Role),
+            "action": set(ACTIONS),
+            "outcome": set(Outcome),
+            "purpose": set(self._purposes),
+        }
+        stated = query.to_json()
+        for name, value in stated.items():
+            if isinstance(value, str) and name not in {"since", "until"}:
+                plain = value in known.get(name, ()) or identifier(value) is not None
+                stated[name] = value if plain else WITHHELD
+        return stated
 
     def note_refusal(
         self, actor: Actor | None, source: str, error: ApplianceError, where: str

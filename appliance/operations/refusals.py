@@ -2,8 +2,8 @@
 
 Anyone on the network can be refused as often as they like. A record that grew with each attempt
 could be used to fill the disk, so beyond a limit for one person or stranger at one address and
-minute refusals are counted, and the count is recorded when the minute is over. Nothing is left
-out silently, short of a restart within that minute.
+minute refusals are counted, and the number is recorded when the minute is over. Only a crash
+within that minute loses a number.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from appliance.audit.actions import Outcome
 from appliance.clock import Clock
 from appliance.errors import ApplianceError
 from appliance.identity.permissions import Actor
-from appliance.operations.recording import Recorder
+from appliance.operations.recording import Recorder, system
 
 MOST_PER_MINUTE = 120
 MINUTE_NS = 60 * 1_000_000_000
 MOST_COUNTED = 4_096
 Who = tuple[str, str]
+OTHERS: Who = ("many", "")
 
 
 @dataclass
@@ -48,33 +49,49 @@ class Refusals:
         route: str | None = None,
     ) -> None:
         """Record one refusal, or count it when the same one was refused too often just now."""
-        who = (actor.user, actor.source or "")
+        self.flush()
+        if self._is_alone((actor.user, actor.source or "")):
+            content = {"code": error.code} | ({"route": route} if route else {})
+            self._recorder.note(actor, action, Outcome.REFUSED, entity=entity, content=content)
+
+    def flush(self, *, everything: bool = False) -> None:
+        """Record the numbers of minutes that are over; a number that cannot be written is kept."""
+        for who, minute in self._take_over(everything).items():
+            try:
+                self._write(who, minute.counted)
+            except ApplianceError:
+                with self._lock:
+                    kept = self._minutes.setdefault(who, _Minute(minute.began, MOST_PER_MINUTE))
+                    kept.counted += minute.counted
+                raise
+
+    def _is_alone(self, who: Who) -> bool:
         with self._lock:
-            over = self._take_over(who)
+            if who not in self._minutes and len(self._minutes) >= MOST_COUNTED:
+                who = OTHERS
             minute = self._minutes.setdefault(who, _Minute(self._clock.monotonic_ns()))
             alone = minute.recorded < MOST_PER_MINUTE
             minute.recorded += alone
             minute.counted += not alone
-        for (person, address), count in over:
-            self._recorder.note(
-                actor, "request.refuse", Outcome.REFUSED,
-                content={
-                    "code": "repeated", "person": person, "address": address, "count": count,
-                },
-            )  # fmt: skip
-        if alone:
-            content = {"code": error.code} | ({"route": route} if route else {})
-            self._recorder.note(actor, action, Outcome.REFUSED, entity=entity, content=content)
+            return alone
 
-    def _take_over(self, who: Who) -> list[tuple[Who, int]]:
-        """Close minutes that are over, and the oldest when there are too many; return counts."""
+    def _take_over(self, everything: bool) -> dict[Who, _Minute]:
+        """Forget the minutes that are over and return those that counted something."""
         now = self._clock.monotonic_ns()
-        crowded = who not in self._minutes and len(self._minutes) >= MOST_COUNTED
-        oldest = min(self._minutes, key=lambda key: self._minutes[key].began) if crowded else None
-        closed = [
-            one
-            for one, minute in self._minutes.items()
-            if now - minute.began >= MINUTE_NS or one == oldest
-        ]
-        taken = [(one, self._minutes.pop(one).counted) for one in closed]
-        return [(one, count) for one, count in taken if count]
+        with self._lock:
+            over = [
+                who
+                for who, minute in self._minutes.items()
+                if everything or now - minute.began >= MINUTE_NS
+            ]
+            taken = {who: self._minutes.pop(who) for who in over}
+        return {who: minute for who, minute in taken.items() if minute.counted}
+
+    def _write(self, who: Who, count: int) -> None:
+        person, address = who
+        self._recorder.note(
+            system("gateway"),
+            "request.refuse",
+            Outcome.REFUSED,
+            content={"code": "repeated", "person": person, "address": address, "count": count},
+        )

@@ -10,7 +10,7 @@ from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from appliance.operations import Operations
-from appliance.web import api, current, errors, headers, pages, presenting, security
+from appliance.web import addresses, api, current, errors, headers, pages, presenting, security
 from appliance.web.once import Once
 from appliance.web.seats import Seats
 
@@ -35,6 +35,7 @@ def create_app(operations: Operations) -> Flask:
     if settings.behind_tls:
         # The edge is the one neighbour that can reach this port, and it sets these two.
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1, x_proto=1)  # type: ignore[method-assign]  # as Flask documents it
+    addresses.install(app)
     app.before_request(security.guard)
     headers.install(app)
     errors.install(app)

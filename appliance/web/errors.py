@@ -56,6 +56,8 @@ STATUS: Mapping[type[known.ApplianceError], int] = {
 # What OpenAI's clients expect in `error.type`.
 OPENAI_TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error",
                 429: "rate_limit_error"}  # fmt: skip
+# OpenAI's clients wait as long as Retry-After says before they try again.
+BUSY_RETRY_S = 5
 PLAIN_WORDS = {
     404: ("there is no such page", "check the address"),
     405: ("this page does not take that kind of request", "go back and try again"),
@@ -82,6 +84,8 @@ def respond(error: known.ApplianceError) -> Response:
     response = _render(error, status_of(error))
     if isinstance(error, known.LockedOutError):
         response.headers["Retry-After"] = str(error.retry_after)
+    if isinstance(error, known.BusyError):
+        response.headers["Retry-After"] = str(BUSY_RETRY_S)
     if isinstance(error, known.NotSignedInError) and is_api():
         response.headers["WWW-Authenticate"] = "Bearer"
     return response

@@ -169,8 +169,51 @@ def test_a_second_run_on_the_same_state_is_refused(own_stack: Stack) -> None:
 
 
 def test_a_taken_port_is_named_before_anything_starts(own_stack: Stack, tmp_path: Any) -> None:
-    """The message says how to choose another port."""
+    """The message says how to choose another port, and no state with lost passwords is made."""
     other = Stack(tmp_path / "other", port=own_stack.port)
     refused = other.run("run", "--demo", "models/demo", check=False)
     assert refused.returncode == 1
     assert "APPLIANCE_PORT" in refused.stderr
+    assert not other.state.exists()
+
+
+def test_a_part_that_refuses_says_why_once(tmp_path: Any) -> None:
+    """The reason stands once, with what to do next, and nothing keeps running."""
+    stack = Stack(tmp_path / "state")
+    stack.run("init")
+    (stack.state / "keys/content.key").chmod(0o644)
+    refused = stack.run("run", check=False)
+    assert refused.returncode == 1
+    assert refused.stderr.count("can be read by others") == 1
+    assert "chmod 0400" in refused.stderr
+    assert refused.stdout == ""
+    assert stack.parts() == {}
+
+
+def test_first_passwords_are_shown_even_when_the_start_is_cut_short(tmp_path: Any) -> None:
+    """They exist nowhere else, so Ctrl+C during the first start must not swallow them."""
+    stack = Stack(tmp_path / "state")
+    process = stack.launch()
+    eventually(lambda: "ledger" in stack.parts())
+    process.send_signal(signal.SIGINT)
+    assert stack.stop() == 0
+    assert [line.split()[:2] for line in stack.printed if not line.startswith("address")] == [
+        ["clinician", "demo"],
+        ["administrator", "admin"],
+    ]
+
+
+def test_a_second_ledger_cannot_take_the_socket_away(own_stack: Stack) -> None:
+    """It is refused before it touches the socket, and questions are answered as before."""
+    key = own_stack.api_key()
+    second = own_stack.run("serve", "ledger", check=False)
+    assert second.returncode == 1
+    assert "in use" in second.stderr
+    assert ask(own_stack, key) == 200
+
+
+def test_a_command_waits_for_a_restarting_ledger(own_stack: Stack) -> None:
+    """While the ledger is down for a moment, a command does not take the record for itself."""
+    kill_whole(own_stack.parts()["ledger"])
+    assert own_stack.run("user", "list", check=False).returncode == 0
+    assert ask(own_stack, own_stack.api_key()) == 200

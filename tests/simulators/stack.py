@@ -49,8 +49,8 @@ class Stack:
     def address(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def start(self) -> Stack:
-        """Start everything and return once the address has been printed."""
+    def launch(self) -> subprocess.Popen[str]:
+        """Start everything and return at once."""
         self.printed, self.said = [], []
         self.process = subprocess.Popen(
             [str(APPLIANCE), "--state", str(self.state), "run", "--demo", "models/demo"],
@@ -65,6 +65,11 @@ class Stack:
             (self.process.stderr, self.said),
         ):
             threading.Thread(target=_collect, args=(stream, lines), daemon=True).start()
+        return self.process
+
+    def start(self) -> Stack:
+        """Start everything and return once the address has been printed."""
+        self.launch()
         self._await_address()
         for line in self.printed:
             role, _, rest = line.partition(" ")

@@ -231,13 +231,18 @@ def test_a_stopped_answer_is_kept_marked_and_recorded(talking: Clinic) -> None:
     assert talking.record(action="answer.stop")[0]["entity"] == answer
 
 
-def test_a_finished_answer_streams_once_from_the_store(answering: Clinic) -> None:
-    """A late or repeated stream of a finished answer is one event, the whole of it."""
+def test_a_finished_answer_is_read_on_its_page_and_not_from_the_stream(answering: Clinic) -> None:
+    """A late stream says that it is over and nothing of the text, since nobody recorded a read."""
     browser = answering.browser("clinician")
-    answer = answer_of(ended(browser, ask(browser)))
-    seen = events(browser, answer)
-    assert len(seen) == 1
-    assert seen[0]["ended"]
+    path = ask(browser)
+    page = ended(browser, path)
+    start = answering.head()
+    body = browser.get(f"/answers/{answer_of(page)}/events").get_data(as_text=True)
+    assert body.endswith("event: over\ndata: {}\n\n")
+    assert len(body) < 60
+    assert answering.head() == start
+    browser.get(path)
+    assert answering.record(action="conversation.read")[0]["seq"] >= start
 
 
 def test_a_stream_is_not_activity(clinic: Clinic) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import time
+import weakref
 
 import pytest
 
@@ -70,6 +73,38 @@ def test_memory_is_bounded() -> None:
     for token in ("a", "b", "c"):
         once.run("p", token, lambda: "done")
     assert once.run("p", "a", lambda: "again") == "again"
+
+
+def test_a_secret_is_given_again_for_a_moment_only() -> None:
+    """A double click still shows the password; later the form is refused and makes nothing."""
+    once, made = Once(secret_s=0.2), []
+
+    def make() -> str:
+        made.append(1)
+        return "a fresh password"
+
+    assert once.run_secret("s", "t", make) == "a fresh password"
+    assert once.run_secret("s", "t", make) == "a fresh password"
+    time.sleep(0.5)
+    with pytest.raises(ConflictError):
+        once.run_secret("s", "t", make)
+    assert made == [1]
+
+
+def test_a_secret_leaves_memory_though_nobody_asks_again() -> None:
+    """A minute after a key was made, the gateway no longer holds it anywhere."""
+
+    class Secret:
+        pass
+
+    once = Once(secret_s=0.1)
+    kept = weakref.ref(once.run_secret("s", "t", Secret))
+    for _ in range(50):
+        gc.collect()
+        if kept() is None:
+            break
+        time.sleep(0.1)
+    assert kept() is None
 
 
 def test_fresh_tokens_differ() -> None:

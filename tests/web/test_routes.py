@@ -15,8 +15,8 @@ from tests.simulators.clinic import CSRF, PASSWORD, Browser, Clinic
 
 ROLES = sorted(str(role) for role in ASSIGNABLE)
 FILLED = {
-    "conversation_id": "cnv_0", "answer_id": "msg_0", "key_id": "key_0", "name": "clinician",
-    "version": "1.0",
+    "conversation_id": f"cnv_{0:024}", "answer_id": f"msg_{0:024}", "key_id": f"key_{0:024}",
+    "name": "clinician", "version": "1.0",
 }  # fmt: skip
 
 

@@ -6,7 +6,8 @@ import pytest
 
 from appliance.conversations.values import MessageInfo, ModelUsed
 from appliance.errors import BadInputError
-from appliance.operations.answer_run import AnswerState
+from appliance.operations.answer_run import AnswerRun, AnswerState
+from appliance.policy.decision import ModelFacts
 from appliance.web import turns
 
 DEMO = frozenset({"d" * 64})
@@ -46,6 +47,15 @@ def test_a_finished_answer_names_model_and_record() -> None:
         "**yes**\n\n[AI-generated, check before use · demo 1 (demo model) · record 8]"
     )
     assert view.html == "<p><strong>yes</strong></p>\n"
+
+
+def test_record_number_zero_is_a_number() -> None:
+    """The first entry of a record is an entry: 0 is shown, and not the intent in its place."""
+    assert turns.of_message(stored(intent_seq=7, outcome_seq=0), DEMO).record == 0
+    facts = ModelFacts("demo", "1", "d" * 64, "active", frozenset(), True)
+    run = AnswerRun(f"msg_{0:024}", f"cnv_{0:024}", "usr", facts, 7)
+    assert turns.of_run(run, AnswerState(state="complete", record_seq=0), None).record == 0
+    assert turns.of_run(run, AnswerState(), None).record == 7
 
 
 def test_an_answer_of_another_model_is_no_demo() -> None:

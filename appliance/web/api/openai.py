@@ -16,17 +16,20 @@ from flask import Blueprint, Response, jsonify, request, stream_with_context
 from appliance.errors import (
     ApplianceError,
     BadInputError,
+    BusyError,
     ConflictError,
     NotFoundError,
 )
 from appliance.identity.permissions import Permission
 from appliance.operations.answer_run import AnswerRun, AnswerState
+from appliance.operations.questions import Question
 from appliance.policy.decision import ModelFacts
 from appliance.web import current, errors
 from appliance.web.access import allow
 from appliance.web.api.bodies import Completion
 from appliance.web.api.caller import has_hung_up
 from appliance.web.refusals import refuse
+from appliance.web.seats import Release
 
 api = Blueprint("openai", __name__, url_prefix="/v1")
 
@@ -44,7 +47,7 @@ def models() -> Response:
     return jsonify({"object": "list", "data": [_model(facts) for facts in usable]})
 
 
-@api.get("/models/<name>")
+@api.get("/models/<model:name>")
 @allow(Permission.ASK)
 def model(name: str) -> Response:
     """Describe one model that the key's owner may ask."""
@@ -63,6 +66,25 @@ def completions() -> Response:
         question = body.question(request.headers.get("X-Purpose"))
     except BadInputError as error:
         refuse(error)
+    give_back = _seat()
+    try:
+        response = _answer(body, question)
+    except BaseException:
+        give_back()
+        raise
+    # A stream holds its thread until the last byte is out or the caller has hung up.
+    response.call_on_close(give_back)
+    return response
+
+
+def _seat() -> Release:
+    try:
+        return current.gateway().seats.program()
+    except BusyError as error:
+        refuse(error)
+
+
+def _answer(body: Completion, question: Question) -> Response:
     run = current.operations().asking.ask(current.actor(), question)
     created = int(current.gateway().appliance.clock.now())
     reply = Reply(run, created)

@@ -8,6 +8,7 @@ from appliance.errors import ApplianceError, BadInputError, ForbiddenError
 from appliance.identity.permissions import Permission, may
 from appliance.web import cookies, current, errors
 from appliance.web.access import allow
+from appliance.web.forms import once_secret
 
 pages = Blueprint("account", __name__)
 
@@ -49,15 +50,13 @@ def create_key() -> Response:
     """Make a key and show it this once; the same form sent twice makes one."""
     actor, label = current.actor(), request.form.get("label", "").strip()
     days = _days(request.form.get("days", ""))
-    key, secret = current.gateway().once.run(
-        actor.user,
-        request.form.get("once", ""),
-        lambda: current.operations().people.create_key(actor, actor.name, label, days),
+    key, secret = once_secret(
+        lambda: current.operations().people.create_key(actor, actor.name, label, days)
     )
     return _page(new_key=key, secret=secret)
 
 
-@pages.post("/account/keys/<key_id>/revoke")
+@pages.post("/account/keys/<key:key_id>/revoke")
 @allow(Permission.OWN_KEYS)
 def revoke_key(key_id: str) -> Response:
     current.operations().people.revoke_key(current.actor(), key_id)

@@ -3,6 +3,9 @@
 Every event is a whole snapshot, so there is nothing to resume: a page that reloads or reconnects
 attaches again and is up to date with the next event. Closing the page does not stop the answer.
 The stream never counts as activity, and it ends when its session does.
+
+It serves an answer that is being written and nothing else. Whoever comes after the end is told
+that it is over and reads the page, because opening a kept answer is recorded there.
 """
 
 from __future__ import annotations
@@ -27,7 +30,6 @@ from appliance.identity.permissions import Permission
 from appliance.operations.answer_run import AnswerRun
 from appliance.web import cookies, current, errors, turns
 from appliance.web.access import allow
-from appliance.web.pages.chat import demo_digests
 
 pages = Blueprint("answers", __name__)
 
@@ -38,12 +40,12 @@ PAUSE_PER_RENDER = 5
 COME_BACK_MS = 2_000
 
 
-@pages.get("/answers/<answer_id>/events")
+@pages.get("/answers/<message:answer_id>/events")
 @allow(Permission.OWN_CONTENT, touch=False)
 def events(answer_id: str) -> Response:
     """Stream the answer to its author as server-sent events until it has ended."""
     run = current.operations().asking.run_of(current.actor(), answer_id)
-    stream = _stored(answer_id) if run is None else _follow(run)
+    stream = _over(run, answer_id) if run is None or run.snapshot().ended else _follow(run)
     response = Response(stream_with_context(stream), mimetype="text/event-stream")
     # For proxies in between: pass on each event as it comes, keep none.
     response.headers["X-Accel-Buffering"] = "no"
@@ -51,7 +53,7 @@ def events(answer_id: str) -> Response:
     return response
 
 
-@pages.post("/answers/<answer_id>/stop")
+@pages.post("/answers/<message:answer_id>/stop")
 @allow(Permission.ASK)
 def stop(answer_id: str) -> Response:
     """Stop the answer; when it has just ended by itself, there is nothing left to do."""
@@ -71,7 +73,8 @@ def _follow(run: AnswerRun) -> Iterator[str]:
     token, source = cookies.read(cookies.SESSION), current.source()
     clock, version, checked = current.gateway().appliance.clock, -1, time.monotonic()
     yield f"retry: {COME_BACK_MS}\n\n"
-    with current.gateway().seats.take() as may_stay:
+    seat = current.gateway().seats.page()
+    try:
         while True:
             state = run.wait(version, HEARTBEAT_S)
             began = time.monotonic()
@@ -85,16 +88,21 @@ def _follow(run: AnswerRun) -> Iterator[str]:
                 continue
             version = state.version
             yield _event(turns.of_run(run, state, clock.now()))
-            if state.ended or not may_stay:
+            if state.ended or seat is None:
                 return
             time.sleep(max(PAUSE_S, PAUSE_PER_RENDER * (time.monotonic() - began)))
+    finally:
+        if seat is not None:
+            seat()
 
 
-def _stored(answer_id: str) -> Iterator[str]:
+def _over(run: AnswerRun | None, answer_id: str) -> Iterator[str]:
+    """Send the reader to the page, without a word of the answer; raise unless it is their own."""
     message = current.operations().chats.message(current.actor(), answer_id)
-    view = turns.of_message(message, demo_digests())
-    # An answer that is pending without a run is being closed by somebody else: come back.
-    return iter([f"retry: {COME_BACK_MS}\n\n", _event(view)])
+    # Pending without a run: it is being closed by somebody else, and the browser comes back.
+    closing = run is None and message.state == "pending"
+    over = ": not closed yet\n\n" if closing else "event: over\ndata: {}\n\n"
+    return iter([f"retry: {COME_BACK_MS}\n\n", over])
 
 
 def _still_signed_in(token: str, source: str) -> bool:

@@ -7,7 +7,7 @@ form sent twice asks once.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
 
 from flask import (
     Blueprint,
@@ -22,13 +22,23 @@ from flask import (
 
 from appliance.errors import ApplianceError
 from appliance.identity.permissions import Permission, may
-from appliance.operations.answer_run import AnswerRun
 from appliance.operations.questions import Question
 from appliance.web import current, errors, turns
 from appliance.web.access import allow
+from appliance.web.forms import once
 from appliance.web.once import new_token
 
 pages = Blueprint("chat", __name__)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Where a question went: all that is remembered of it for a form sent twice."""
+
+    conversation_id: str
+    answer_id: str
+
+
 # Where a person starts who asks no questions.
 FIRST_PAGES = (
     (Permission.USERS_MANAGE, "people.show"),
@@ -55,20 +65,20 @@ def create() -> Response:
     return _ask(None)
 
 
-@pages.get("/c/<conversation_id>")
+@pages.get("/c/<conversation:conversation_id>")
 @allow(Permission.OWN_CONTENT)
 def show(conversation_id: str) -> Response:
     return _page(conversation_id)
 
 
-@pages.post("/c/<conversation_id>/ask")
+@pages.post("/c/<conversation:conversation_id>/ask")
 @allow(Permission.ASK)
 def ask(conversation_id: str) -> Response:
     """Ask a further question in a conversation."""
     return _ask(conversation_id)
 
 
-@pages.post("/c/<conversation_id>/rename")
+@pages.post("/c/<conversation:conversation_id>/rename")
 @allow(Permission.OWN_CONTENT)
 def rename(conversation_id: str) -> Response:
     title = request.form.get("title", "")
@@ -76,14 +86,14 @@ def rename(conversation_id: str) -> Response:
     return _to(url_for("chat.show", conversation_id=conversation_id))
 
 
-@pages.post("/c/<conversation_id>/archive")
+@pages.post("/c/<conversation:conversation_id>/archive")
 @allow(Permission.OWN_CONTENT)
 def archive(conversation_id: str) -> Response:
     current.operations().chats.archive(current.actor(), conversation_id)
     return _to(url_for("chat.home"))
 
 
-@pages.post("/c/<conversation_id>/restore")
+@pages.post("/c/<conversation:conversation_id>/restore")
 @allow(Permission.OWN_CONTENT)
 def restore(conversation_id: str) -> Response:
     current.operations().chats.restore(current.actor(), conversation_id)
@@ -106,15 +116,16 @@ def history() -> Response:
 
 def _ask(conversation_id: str | None) -> Response:
     try:
-        run = _run_once(_question(conversation_id))
+        asked = _ask_once(_question(conversation_id))
     except ApplianceError as error:
         if errors.wants_json():
             raise
         return _page(conversation_id, error=error)
-    address = url_for("chat.show", conversation_id=run.conversation_id)
+    address = url_for("chat.show", conversation_id=asked.conversation_id)
     if not errors.wants_json():
-        return _to(f"{address}#{run.answer_id}")
-    if conversation_id is None:
+        return _to(f"{address}#{asked.answer_id}")
+    run = current.operations().asking.run_of(current.actor(), asked.answer_id)
+    if conversation_id is None or run is None:
         return jsonify({"location": address})
     turn = turns.Turn(request.form["prompt"], turns.of_run(run, run.snapshot(), None))
     html = render_template("chat/turn.html", turn=turn)
@@ -132,10 +143,12 @@ def _question(conversation_id: str | None) -> Question:
     )
 
 
-def _run_once(question: Question) -> AnswerRun:
-    actor = current.actor()
-    work: Callable[[], AnswerRun] = lambda: current.operations().asking.ask(actor, question)  # noqa: E731 - typed
-    return current.gateway().once.run(actor.user, request.form.get("once", ""), work)
+def _ask_once(question: Question) -> Asked:
+    def work() -> Asked:
+        run = current.operations().asking.ask(current.actor(), question)
+        return Asked(run.conversation_id, run.answer_id)
+
+    return once(work)
 
 
 # --- showing

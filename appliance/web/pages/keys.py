@@ -20,7 +20,7 @@ def show() -> Response:
     return make_response(render_template("keys.html", keys=keys, names=names))
 
 
-@pages.post("/keys/<key_id>/revoke")
+@pages.post("/keys/<key:key_id>/revoke")
 @allow(Permission.KEYS_MANAGE)
 def revoke(key_id: str) -> Response:
     current.operations().people.revoke_key(current.actor(), key_id)

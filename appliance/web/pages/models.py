@@ -25,7 +25,7 @@ def show() -> Response:
     return make_response(page)
 
 
-@pages.post("/models/<name>/<version>/approve")
+@pages.post("/models/<model:name>/<version:version>/approve")
 @allow(Permission.MODELS_APPROVE)
 def approve(name: str, version: str) -> Response:
     roles = frozenset(request.form.getlist("roles"))
@@ -33,7 +33,7 @@ def approve(name: str, version: str) -> Response:
     return _back()
 
 
-@pages.post("/models/<name>/<version>/activate")
+@pages.post("/models/<model:name>/<version:version>/activate")
 @allow(Permission.MODELS_ACTIVATE)
 def activate(name: str, version: str) -> Response:
     current.operations().models.activate(current.actor(), name, version)

@@ -9,6 +9,7 @@ from appliance.identity.permissions import Permission
 from appliance.identity.roles import ASSIGNABLE
 from appliance.web import current, errors
 from appliance.web.access import allow
+from appliance.web.forms import once_secret
 
 pages = Blueprint("people", __name__)
 
@@ -25,52 +26,46 @@ def add() -> Response:
     """Add an account and show its first password this once."""
     actor, form = current.actor(), request.form
     try:
-        user, password = current.gateway().once.run(
-            actor.user,
-            form.get("once", ""),
+        user, password = once_secret(
             lambda: current.operations().people.add_user(
                 actor,
                 form.get("name", "").strip(),
                 form.get("role", ""),
                 form.get("display_name", "").strip(),
-            ),
+            )
         )
     except (BadInputError, ConflictError) as error:
         return _page(errors.status_of(error), error=error)
     return _page(name=user.name, password=password)
 
 
-@pages.post("/people/<name>/disable")
+@pages.post("/people/<person:name>/disable")
 @allow(Permission.USERS_MANAGE)
 def disable(name: str) -> Response:
     current.operations().people.disable_user(current.actor(), name)
     return _back()
 
 
-@pages.post("/people/<name>/enable")
+@pages.post("/people/<person:name>/enable")
 @allow(Permission.USERS_MANAGE)
 def enable(name: str) -> Response:
     current.operations().people.enable_user(current.actor(), name)
     return _back()
 
 
-@pages.post("/people/<name>/unlock")
+@pages.post("/people/<person:name>/unlock")
 @allow(Permission.USERS_MANAGE)
 def unlock(name: str) -> Response:
     current.operations().people.unlock_user(current.actor(), name)
     return _back()
 
 
-@pages.post("/people/<name>/reset")
+@pages.post("/people/<person:name>/reset")
 @allow(Permission.USERS_MANAGE)
 def reset(name: str) -> Response:
     """Set a first password and show it this once."""
     actor = current.actor()
-    password = current.gateway().once.run(
-        actor.user,
-        request.form.get("once", ""),
-        lambda: current.operations().people.reset_password(actor, name),
-    )
+    password = once_secret(lambda: current.operations().people.reset_password(actor, name))
     return _page(name=name, password=password)
 
 

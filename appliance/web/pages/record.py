@@ -13,11 +13,13 @@ from flask import Blueprint, Response, make_response, render_template, request, 
 
 from appliance.audit.actions import ACTIONS, Outcome
 from appliance.audit.query import Page, Query
-from appliance.errors import ApplianceError, BadInputError, VerificationError
+from appliance.errors import ApplianceError, BadInputError, BusyError, VerificationError
 from appliance.identity.permissions import Permission
 from appliance.identity.roles import Role
 from appliance.web import current, errors
 from appliance.web.access import allow
+from appliance.web.refusals import refuse
+from appliance.web.seats import Release
 
 pages = Blueprint("record", __name__)
 
@@ -40,10 +42,13 @@ def show() -> Response:
 @allow(Permission.RECORD_VERIFY)
 def verify() -> Response:
     """Verify the whole record now and show what was found."""
+    give_back = _seat()
     try:
         verified = current.operations().records.verify(current.actor())
     except VerificationError as error:
         return _page({}, errors.status_of(error), tampered=error)
+    finally:
+        give_back()
     return _page({}, verified=verified)
 
 
@@ -52,12 +57,25 @@ def verify() -> Response:
 def export() -> Response:
     """Send the entries that match the filters as a file."""
     form = request.form.get("format", "")
-    pieces = current.operations().records.export(current.actor(), form, _query(request.form))
-    response = Response(
-        stream_with_context(_started(pieces)), mimetype=MEDIA_TYPES.get(form, "text/plain")
-    )
+    give_back = _seat()
+    try:
+        pieces = current.operations().records.export(current.actor(), form, _query(request.form))
+        body = stream_with_context(_started(pieces))
+    except BaseException:
+        give_back()
+        raise
+    response = Response(body, mimetype=MEDIA_TYPES.get(form, "text/plain"))
     response.headers["Content-Disposition"] = f'attachment; filename="record.{form}"'
+    response.call_on_close(give_back)
     return response
+
+
+def _seat() -> Release:
+    """Take a seat: reading the whole record holds a thread for as long as it takes."""
+    try:
+        return current.gateway().seats.record()
+    except BusyError as error:
+        refuse(error)
 
 
 def _page(filters: Mapping[str, str], status: int = 200, **found: object) -> Response:

@@ -25,6 +25,10 @@ export function watch(article, onEnd) {
     article.querySelector(".label").textContent = answer.label;
     tick(article, began);
   });
+  events.addEventListener("over", () => {
+    events.close();
+    fetchEnded(article).then(finish, () => location.reload());
+  });
   events.addEventListener("signed-out", () => {
     finish();
     location.assign("/sign-in?reason=ended");
@@ -35,6 +39,15 @@ export function watch(article, onEnd) {
     // The browser gives up by itself only when the server refuses; the page then says why.
     if (events.readyState === EventSource.CLOSED) location.reload();
   });
+}
+
+// An answer that ended while nobody watched is read on its page, and the record says so.
+async function fetchEnded(article) {
+  const response = await fetch(location.pathname);
+  const page = new DOMParser().parseFromString(await response.text(), "text/html");
+  const ended = page.getElementById(article.id);
+  if (!response.ok || !ended || ended.dataset.events) throw new Error("the page has no end of it");
+  article.innerHTML = ended.innerHTML;
 }
 
 function elapsedOf(article) {

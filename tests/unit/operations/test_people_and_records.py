@@ -12,6 +12,7 @@ from appliance.audit.query import Query
 from appliance.cli.actor import console_actor
 from appliance.errors import (
     BadInputError,
+    ConflictError,
     ForbiddenError,
     LockedOutError,
     NotFoundError,
@@ -215,8 +216,59 @@ def test_a_flood_of_refusals_is_counted_not_written_out(
     assert len(entries(source="10.6.0.1", limit=1000)) == 120
     clock.advance(61)
     meter.note(anonymous("10.6.0.1"), "session.refuse", error)
-    written = entries(source="10.6.0.1", limit=1000)[120:]
-    assert written[0]["content"] == {
+    counted = entries(user="system:gateway", action="request.refuse")[-1]
+    assert counted["content"] == {
         "address": "10.6.0.1", "code": "repeated", "count": 80, "person": "anonymous",
     }  # fmt: skip
-    assert written[1]["action"] == "session.refuse"
+    assert len(entries(source="10.6.0.1", limit=1000)) == 121
+
+
+def test_an_administrator_cannot_make_a_key_in_a_clinicians_name(operations: Operations) -> None:
+    """With such a key they could ask as that person."""
+    name, _ = account(operations)
+    with pytest.raises(ForbiddenError):
+        operations.people.create_key(actor(Role.ADMINISTRATOR, "admin4"), name, "x")
+
+
+def test_typed_text_does_not_enter_the_record(operations: Operations, entries: Entries) -> None:
+    """Neither an address nor an auditor's search can put a name where it stays for ever."""
+    curious, auditor = actor(Role.CLINICIAN, "c7"), actor(Role.AUDITOR, "auditor7")
+    with pytest.raises(NotFoundError):
+        operations.chats.open(curious, "Mrs Smith has HIV")
+    with pytest.raises(ForbiddenError):
+        operations.people.revoke_key(curious, "Mrs Smith has HIV")
+    operations.records.search(auditor, Query(text="Smith", user="Smith", action="user.add"))
+    written = entries(user=curious.user) + entries(user=auditor.user)
+    assert "Smith" not in str(written)
+    assert written[-1]["content"]["filters"]["action"] == "user.add"
+
+
+def test_guesses_at_an_unlocked_screen_lock_the_account(operations: Operations) -> None:
+    """Changing a password counts wrong old ones like the door does."""
+    name, password = account(operations)
+    mine = operations.sessions.sign_in(name, password, "10.7.0.1").actor
+    for number in range(5):
+        with pytest.raises(ForbiddenError):
+            operations.people.change_password(mine, f"wrong {number}", "correct horse battery")
+    with pytest.raises(LockedOutError):
+        operations.people.change_password(mine, password, "correct horse battery")
+
+
+def test_a_reset_password_ends_the_keys_too(operations: Operations) -> None:
+    """Whoever had the old password may have made them."""
+    name, password = account(operations)
+    mine = operations.sessions.sign_in(name, password, "10.8.0.1").actor
+    _, key = operations.people.create_key(mine, name, "laptop")
+    operations.people.reset_password(console_actor(), name)
+    with pytest.raises(NotSignedInError):
+        operations.sessions.authenticate_key(key, "10.8.0.1")
+
+
+def test_the_last_administrator_cannot_be_disabled(
+    operations: Operations, appliance: Appliance
+) -> None:
+    """Somebody must be able to let people in."""
+    admins = [user for user in appliance.people.list() if user.role == Role.ADMINISTRATOR]
+    assert [user.name for user in admins if not user.disabled] == ["admin"]
+    with pytest.raises(ConflictError):
+        operations.people.disable_user(console_actor(), "admin")

@@ -1,0 +1,114 @@
+"""May this be asked now? Permission, the question itself, the policy function, and room.
+
+Room is taken under a lock and given back when the answer has ended or never began, so that many
+requests at once cannot pass the limits together.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+
+from appliance.assembly import Appliance
+from appliance.errors import (
+    BadInputError,
+    BusyError,
+    ForbiddenError,
+    NotFoundError,
+    UnavailableError,
+)
+from appliance.identity.permissions import Actor, Permission, require
+from appliance.operations.questions import Question
+from appliance.policy.decision import Decision, ModelFacts, decide
+
+MAX_UNDER_WAY_PER_PERSON = 4
+# Each answer holds one of the engine's threads (`cli/serve.py` gives it more than this).
+MAX_UNDER_WAY = 96
+
+
+class Admission:
+    """Decides on questions, and counts the answers under way."""
+
+    def __init__(self, appliance: Appliance) -> None:
+        self._appliance = appliance
+        self._under_way: Counter[str] = Counter()
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def models_for(self, actor: Actor) -> list[ModelFacts]:
+        """Return the models this actor may ask, as the policy function says."""
+        return [facts for facts in self._all_models() if self._decide(actor, facts).allowed]
+
+    def decide(self, actor: Actor, question: Question) -> tuple[ModelFacts, Decision]:
+        """Return model and decision; raise ForbiddenError, NotFoundError or BadInputError."""
+        require(actor, Permission.ASK)
+        question.check()
+        if question.conversation_id is not None:
+            self._appliance.conversations.get(question.conversation_id, actor.user)
+        model = self._choose(actor, question.model)
+        decision = self._decide(actor, model, question.purpose)
+        if decision.rule == "purpose-unknown":
+            allowed = ", ".join(self._appliance.config.policy.purposes)
+            raise BadInputError(decision.reason, hint=f"choose one of {allowed}")
+        if model is None or decision.rule == "model-unknown":
+            raise NotFoundError(decision.reason, hint="the model list shows what you may use")
+        if not decision.allowed:
+            raise ForbiddenError(decision.reason)
+        return model, decision
+
+    def take_room(self, actor: Actor) -> None:
+        """Count one more answer of this actor; raise BusyError when there is no room."""
+        with self._lock:
+            if self._closed:
+                raise UnavailableError("the appliance is stopping", hint="ask again in a minute")
+            if (
+                self._under_way[actor.user] >= MAX_UNDER_WAY_PER_PERSON
+                or self._under_way.total() >= MAX_UNDER_WAY
+            ):
+                raise BusyError("too many answers are under way")
+            self._under_way[actor.user] += 1
+
+    def give_back(self, user: str) -> None:
+        """Count one answer of this person less."""
+        with self._lock:
+            self._under_way[user] -= 1
+            if self._under_way[user] <= 0:
+                del self._under_way[user]
+
+    def close(self) -> None:
+        """Admit nothing any more."""
+        with self._lock:
+            self._closed = True
+
+    @property
+    def under_way(self) -> int:
+        """How many answers have not ended."""
+        with self._lock:
+            return self._under_way.total()
+
+    def _all_models(self) -> list[ModelFacts]:
+        return [
+            ModelFacts(
+                name=model.name,
+                version=model.version,
+                digest=model.digest,
+                state=model.state,
+                roles=model.roles,
+                demo=model.demo,
+            )
+            for model in self._appliance.library.models()
+        ]
+
+    def _choose(self, actor: Actor, name: str | None) -> ModelFacts | None:
+        if name is None:
+            return next(iter(self.models_for(actor)), None)
+        named = [facts for facts in self._all_models() if facts.name == name]
+        active = [facts for facts in named if facts.state == "active"]
+        return next(iter(active or named), None)
+
+    def _decide(
+        self, actor: Actor, model: ModelFacts | None, purpose: str | None = None
+    ) -> Decision:
+        policy = self._appliance.config.policy
+        purpose = purpose or policy.default_purpose
+        return decide(str(actor.role), model, purpose, policy.purposes)

@@ -1,0 +1,49 @@
+"""What the gateway does by itself every minute: missing outcomes, refusals that were counted.
+
+A minute without the record loses nothing: the next one tries again.
+"""
+
+from __future__ import annotations
+
+import threading
+
+import structlog
+
+from appliance.errors import ApplianceError
+from appliance.operations import Operations
+
+log = structlog.get_logger(__name__)
+
+EVERY_S = 60.0
+
+
+class Caretaker:
+    """A thread that looks after open ends until `stop`."""
+
+    def __init__(self, operations: Operations, every_s: float = EVERY_S) -> None:
+        self._operations = operations
+        self._every_s = every_s
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="caretaker", daemon=True)
+
+    def start(self) -> None:
+        """Begin; to be called in the process that serves, since threads do not survive a fork."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End, and record what was only counted so far."""
+        self._stopping.set()
+        self._thread.join()
+        self._operations.refusals.flush(everything=True)
+
+    def look_after(self) -> None:
+        """Do what is due once; raises ApplianceError when the record or the store is away."""
+        self._operations.refusals.flush()
+        self._operations.asking.reconcile(older_than_s=self._every_s)
+
+    def _run(self) -> None:
+        while not self._stopping.wait(self._every_s):
+            try:
+                self.look_after()
+            except ApplianceError as error:
+                log.warning("open ends wait for the next minute", code=error.code)
