@@ -63,13 +63,11 @@ ACTIONS: Mapping[str, Category] = {
     # Weights on their way to an answer.
     "publisher.trust": Category.MODEL,
     "bundle.import": Category.MODEL,
-    "bundle.refuse": Category.MODEL,
     "model.approve": Category.MODEL,
     "model.activate": Category.MODEL,
     "model.quarantine": Category.MODEL,
     "model.load": Category.MODEL,
     # Reading and proving the record is itself recorded.
-    "record.open": Category.RECORD,
     "record.read": Category.RECORD,
     "record.verify": Category.RECORD,
     "record.export": Category.RECORD,

@@ -1,4 +1,4 @@
-"""What the gateway does by itself every minute: missing outcomes, refusals that were counted.
+"""What the gateway does by itself every minute: missing outcomes, counted refusals, the model.
 
 A minute without the record loses nothing: the next one tries again.
 """
@@ -15,6 +15,7 @@ from appliance.operations import Operations
 log = structlog.get_logger(__name__)
 
 EVERY_S = 60.0
+FIRST_AFTER_S = 5.0
 
 
 class Caretaker:
@@ -40,9 +41,12 @@ class Caretaker:
         """Do what is due once; raises ApplianceError when the record or the store is away."""
         self._operations.refusals.flush()
         self._operations.asking.reconcile(older_than_s=self._every_s)
+        self._operations.models.note_loading()
 
     def _run(self) -> None:
-        while not self._stopping.wait(self._every_s):
+        wait = FIRST_AFTER_S
+        while not self._stopping.wait(min(wait, self._every_s)):
+            wait = self._every_s
             try:
                 self.look_after()
             except ApplianceError as error:

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from appliance.assembly import Appliance
+from appliance.audit.actions import Outcome
+from appliance.audit.entry import ModelRef
 from appliance.bundles.library import ModelInfo, PublisherInfo
 from appliance.errors import (
     BadInputError,
@@ -20,7 +22,7 @@ from appliance.errors import (
 )
 from appliance.identity.permissions import Actor, Permission, require
 from appliance.identity.roles import Role
-from appliance.operations.recording import Recorder
+from appliance.operations.recording import Recorder, system
 
 ASKING_ROLES = frozenset({str(Role.CLINICIAN), str(Role.STEWARD)})
 Progress = Callable[[int, int], None]
@@ -34,6 +36,7 @@ class Models:
         self._engine = appliance.engine
         self._clock = appliance.clock
         self._recorder = Recorder(appliance.ledger)
+        self._noted: tuple[str, str | None] | None = None
 
     def list(self, actor: Actor) -> builtins.list[ModelInfo]:
         """Return every model in the library, whatever its state."""
@@ -103,9 +106,7 @@ class Models:
             change.facts["digest"] = model.digest
             self._verified(actor, model)
             active = self._library.set_active(model.id)
-        # An engine that is down reads what is active when it starts.
-        with contextlib.suppress(EngineUnavailableError):
-            self._engine.reload()
+        self._tell_engine()
         return active
 
     def verify(self, actor: Actor, name: str, version: str | None = None) -> ModelInfo:
@@ -115,6 +116,36 @@ class Models:
         self._verified(actor, model)
         return model
 
+    def _tell_engine(self) -> None:
+        # An engine that is down reads what is active when it starts.
+        with contextlib.suppress(EngineUnavailableError):
+            self._engine.reload()
+
+    def note_loading(self) -> None:
+        """Record what the engine made of the active model: loaded, or refused and why.
+
+        Called every minute; each finding is recorded once. Weights that no longer have their
+        digest are quarantined.
+        """
+        active = next((m for m in self._library.models() if m.state == "active"), None)
+        status = self._engine.status()
+        if active is None or status.state not in {"ready", "empty"}:
+            return
+        finding = (active.digest, status.digest)
+        if finding == self._noted:
+            return
+        loaded = status.digest == active.digest
+        self._recorder.note(
+            system("gateway"),
+            "model.load",
+            Outcome.SUCCESS if loaded else Outcome.FAILURE,
+            entity=active.id,
+            model=ModelRef(active.name, active.version, active.digest),
+        )
+        self._noted = finding
+        if not loaded:
+            self._verified(system("gateway"), active)
+
     def _verified(self, actor: Actor, model: ModelInfo) -> None:
         try:
             self._library.verify(model.id)
@@ -123,4 +154,5 @@ class Models:
                 actor, None, "model.quarantine", model.id, digest=model.digest
             ):
                 self._library.quarantine(model.id, error.message)
+            self._tell_engine()
             raise

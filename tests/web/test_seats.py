@@ -80,15 +80,16 @@ def narrow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     running.stop()
 
 
-def sign_in(stack: Stack) -> httpx.Client:
-    """Return a client that is signed in as the demo clinician."""
-    client = httpx.Client(base_url=stack.address, timeout=SOON_S, follow_redirects=True)
-    form = CSRF.search(client.get("/sign-in").text)
-    assert form is not None
-    fields = {"csrf": form[1], "name": "demo", "password": stack.passwords["demo"]}
-    shown = client.post("/sign-in", data=fields)
-    assert "New chat" in shown.text
-    return client
+@contextlib.contextmanager
+def sign_in(stack: Stack) -> Iterator[httpx.Client]:
+    """Yield a client that is signed in as the demo clinician."""
+    with httpx.Client(base_url=stack.address, timeout=SOON_S, follow_redirects=True) as client:
+        form = CSRF.search(client.get("/sign-in").text)
+        assert form is not None
+        fields = {"csrf": form[1], "name": "demo", "password": stack.passwords["demo"]}
+        shown = client.post("/sign-in", data=fields)
+        assert "New chat" in shown.text
+        yield client
 
 
 def start_answer(client: httpx.Client) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from appliance.assembly import Appliance
+from appliance.assembly import Appliance, assemble
 from appliance.audit.query import Query
 from appliance.cli.actor import console_actor
 from appliance.errors import (
@@ -17,15 +18,16 @@ from appliance.errors import (
     LockedOutError,
     NotFoundError,
     NotSignedInError,
+    VerificationError,
 )
 from appliance.identity.permissions import Actor
 from appliance.identity.roles import Role
-from appliance.operations import Operations
+from appliance.operations import Operations, operations_for
 from appliance.operations.recording import Recorder
 from appliance.operations.refusals import Refusals
 from appliance.operations.sessions import anonymous
 from tests.simulators.manual_clock import ManualClock
-from tests.unit.operations.conftest import actor
+from tests.unit.operations.conftest import actor, make_state
 
 Entries = Callable[..., list[dict[str, Any]]]
 NAMES = iter(f"person{number}" for number in range(1000))
@@ -186,6 +188,37 @@ def test_whoever_imports_a_model_cannot_approve_it(
     )  # fmt: skip
     with pytest.raises(ForbiddenError):
         operations.models.approve(importer, "tiny")
+
+
+def test_weights_that_changed_on_disk_are_named_and_quarantined(tmp_path: Path) -> None:
+    """Activating or checking such a model fails, the record says so, nothing is active any more."""
+    config = make_state(tmp_path)
+    parts = assemble(config)
+    verbs = operations_for(parts)
+    model = parts.library.by_name("tiny")
+    path = parts.library.path_of(model.digest)
+    path.chmod(0o644)
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(bytes(data))
+    with pytest.raises(VerificationError):
+        verbs.models.verify(actor(Role.APPROVER, "approver"), "tiny")
+    found = parts.ledger.search(Query(action="model.quarantine")).entries
+    assert [entry["outcome"] for entry in found] == ["success", "intent"]
+    assert parts.library.by_name("tiny").state == "quarantined"
+    assert not (config.paths.library / "active.json").exists()
+    parts.close()
+
+
+def test_what_the_engine_loaded_is_recorded_once(operations: Operations, entries: Entries) -> None:
+    """The record names the weights that answer, by digest."""
+    before = len(entries(action="model.load"))
+    for _ in range(3):
+        operations.models.note_loading()
+    loads = entries(action="model.load")
+    assert len(loads) == before + 1
+    assert loads[-1]["outcome"] == "success"
+    assert loads[-1]["model"]["digest"] == operations.appliance.engine.status().digest
 
 
 def test_a_password_is_changed_by_who_knows_the_old_one(operations: Operations) -> None:
