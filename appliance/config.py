@@ -64,7 +64,7 @@ class Engine:
     context_tokens: int = 0
     max_answer_tokens: int = 1024
     answer_timeout_s: int = 300
-    temperature_percent: int = 20
+    temperature_percent: int = 0
 
 
 @dataclass(frozen=True)

@@ -138,17 +138,20 @@ def test_every_seat_taken_still_leaves_sign_in_stop_and_health(narrow: Stack) ->
     key = narrow.api_key()
     body = {"model": "demo", "stream": True, "messages": [{"role": "user", "content": LONG}]}
     headers = {"Authorization": f"Bearer {key}"}
+    # Kept, because an iterator that nobody holds closes its connection.
+    lines: list[Iterator[str]] = []
     with contextlib.ExitStack() as held, narrow.slowly("engine"):
         person = held.enter_context(sign_in(narrow))
         events = start_answer(person)
         for _ in range(2):
-            stream = held.enter_context(person.stream("GET", events))
-            assert next(stream.iter_lines()).startswith("retry")
+            lines.append(held.enter_context(person.stream("GET", events)).iter_lines())
+            assert next(lines[-1]).startswith("retry")
         program = httpx.Client(base_url=narrow.address, headers=headers, timeout=SOON_S)
         held.enter_context(program)
         stream = held.enter_context(program.stream("POST", "/v1/chat/completions", json=body))
         assert stream.status_code == 200
-        assert next(stream.iter_lines()).startswith("data: ")
+        lines.append(stream.iter_lines())
+        assert next(lines[-1]).startswith("data: ")
 
         other = held.enter_context(sign_in(narrow))
         assert other.get("/healthz").json()["parts"]["gateway"] == "ok"

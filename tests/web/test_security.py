@@ -158,6 +158,23 @@ def test_behind_tls_the_cookie_is_bound_to_the_host_and_secure() -> None:
         clinic.close()
 
 
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("ai.ward.example", 200), ("AI.Ward.Example:443", 200), ("appliance.lan", 200),
+        ("ward.example", 403), ("ai.ward.example.evil", 403), ("", 403),
+    ],
+)  # fmt: skip
+def test_behind_tls_the_edges_names_are_served_and_no_others(host: str, status: int) -> None:
+    """The names in gateway.names open the door; what a caller claims in a header does not."""
+    clinic = Clinic(behind_tls=True, names=("ai.ward.example", "Appliance.lan"))
+    try:
+        headers = {"Host": host, "X-Forwarded-Host": "ai.ward.example"}
+        assert Browser(clinic).get("/sign-in", headers=headers).status_code == status
+    finally:
+        clinic.close()
+
+
 def test_a_session_cookie_opens_no_api(answering: Clinic) -> None:
     """Under /v1 a cookie proves nothing, so no page can be tricked into calling it."""
     response = answering.browser("clinician").get("/v1/models")

@@ -1,6 +1,11 @@
 // Every page: the menu, questions before something that cannot be taken back, copying a secret,
 // and leaving a page that nobody looks at any more.
 
+const announce = document.getElementById("announce");
+
+// A page that comes back by the Back button is asked for again: it may be closed to them by now.
+window.addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
+
 const menu = document.getElementById("menu");
 const sidebar = document.getElementById("sidebar");
 
@@ -36,6 +41,7 @@ async function copy(text, button) {
   } catch {
     button.textContent = "Copying is not allowed here";
   }
+  announce.textContent = button.textContent;
   window.setTimeout(() => { button.textContent = "Copy"; }, 2000);
 }
 
@@ -47,6 +53,7 @@ document.addEventListener("click", (event) => {
 // The server ends an idle session. The page follows: on a shared computer no text stays behind.
 const idle = Number(document.body.dataset.idleS || 0) * 1000;
 const warning = 60_000;
+const STAY = "Press any key or touch the page to stay.";
 let active = Date.now();
 let told = active;
 const tabs = "BroadcastChannel" in window ? new BroadcastChannel("appliance-activity") : null;
@@ -73,10 +80,11 @@ function watch() {
   const box = document.getElementById("leaving");
   if (active > told && (now - told > warning || left < warning)) keep();
   if (left <= 0) leave();
-  box.hidden = left > warning;
-  if (!box.hidden) {
-    box.textContent = `Nobody seems to be here. Signing out in ${Math.ceil(left / 1000)} s; press any key to stay.`;
-  }
+  const close = left <= warning;
+  // Said once to a screen reader, which would otherwise hear every second of it.
+  if (close && box.hidden) announce.textContent = `Signing out soon. ${STAY}`;
+  box.hidden = !close;
+  box.textContent = `Nobody seems to be here. Signing out in ${Math.ceil(left / 1000)} s. ${STAY}`;
 }
 
 if (idle) {

@@ -91,8 +91,8 @@ def test_second_turn_uses_the_note_of_the_first(demo: DemoModel) -> None:
     ],
 )
 def test_odd_input_is_survived(demo: DemoModel, text: str) -> None:
-    """Any input gets some answer that ends; llama.cpp does not abort."""
-    assert demo.answer(text).finish_reason == "stop"
+    """Any input gets an answer, ended by itself or by the limit; llama.cpp does not abort."""
+    assert demo.answer(text).finish_reason in {"stop", "length"}
 
 
 def test_too_long_prompt_is_an_error(demo: DemoModel) -> None:
