@@ -255,7 +255,7 @@ def _parse(section: str, key: str, text: str, source: str) -> object:
 def _check(config: Config) -> None:
     gateway, policy = config.gateway, config.policy
     _in_range("gateway.port", gateway.port, 1, 65_535)
-    _in_range("gateway.threads", gateway.threads, 2, 512)
+    _in_range("gateway.threads", gateway.threads, 4, 512)
     _in_range("gateway.max_body_bytes", gateway.max_body_bytes, 1_024, 67_108_864)
     _in_range("gateway.session_idle_s", gateway.session_idle_s, 60, 3_600)
     _in_range("gateway.session_absolute_s", gateway.session_absolute_s, 600, 43_200)
