@@ -177,6 +177,9 @@ class EngineUnavailableError(UnavailableError):
 class EngineDownError(EngineUnavailableError):
     """The engine was not reached, or refused before it began: no token of this was computed."""
 
+    code = "engine_down"
+    hint = "try again in a few seconds; call IT if it lasts"
+
 
 class DiskFullError(UnavailableError):
     """There is no room to write; what was acknowledged before is safe."""

@@ -39,6 +39,7 @@ EXIT: Mapping[type[known.ApplianceError], int] = {
     known.UnavailableError: UNAVAILABLE,
     known.RecordUnavailableError: UNAVAILABLE,
     known.EngineUnavailableError: UNAVAILABLE,
+    known.EngineDownError: UNAVAILABLE,
     known.DiskFullError: UNAVAILABLE,
     known.BusyError: UNAVAILABLE,
     known.AnswerTimeoutError: UNAVAILABLE,

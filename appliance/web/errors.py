@@ -47,6 +47,7 @@ STATUS: Mapping[type[known.ApplianceError], int] = {
     known.UnavailableError: 503,
     known.RecordUnavailableError: 503,
     known.EngineUnavailableError: 503,
+    known.EngineDownError: 503,
     known.DiskFullError: 507,
     known.BusyError: 429,
     known.AnswerTimeoutError: 504,
