@@ -59,12 +59,14 @@ def assemble(config: Config, clock: Clock | None = None, ledger: Ledger | None =
     main, keys = Database(paths.appliance_db), Database(paths.keys_db)
     main.migrate("appliance")
     keys.migrate("keys")
+    conversations = Conversations(main, keys, wrapper, clock)
+    conversations.check_key()
     return Appliance(
         config=config,
         clock=clock,
         ledger=ledger or open_ledger(paths, config, clock),
         people=People(main, clock, config.gateway),
-        conversations=Conversations(main, keys, wrapper, clock),
+        conversations=conversations,
         library=Library(main, paths.library, paths.staging, clock),
         engine=OpenAIEngine(uds=paths.engine_socket),
         databases=(main, keys),

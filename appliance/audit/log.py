@@ -68,6 +68,7 @@ class Log:
         if not path.exists():
             raise NotInitialisedError(f"the record {path} is missing; none was made in its place")
         self.path = path
+        self._file = _identity(path)
         self._max_group = settings.max_group
         self._readers = store.Readers(path)
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
@@ -185,12 +186,32 @@ class Log:
 
     def _settle(self, group: list[_Waiting]) -> None:
         try:
+            self._check_still_there()
             results = self._recorder.record([waiting.event for waiting in group])
+        except ApplianceError as error:
+            results = [error for _ in group]
         except Exception as error:
             results = [RecordUnavailableError(f"nothing was recorded: {error!r}") for _ in group]
         for waiting, result in zip(group, results, strict=True):
             waiting.result = result
             waiting.done.release()
+
+    def _check_still_there(self) -> None:
+        """Refuse to write into a file that was removed or replaced: nobody would find it there."""
+        try:
+            same = _identity(self.path) == self._file
+        except OSError:
+            same = False
+        if not same:
+            raise RecordUnavailableError(
+                "the record's file was removed or replaced while in use; nothing was recorded",
+                hint="stop the appliance, put the right audit.db back, verify it, start again",
+            )
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_dev, found.st_ino
 
 
 def _reserve_path(path: Path) -> Path:

@@ -117,6 +117,9 @@ def options(bind: str, threads: int, name: str) -> dict[str, Any]:
         "logger_class": PlainLogger,
         "accesslog": None,
         "umask": 0o077,
+        # gunicorn would take SCRIPT_NAME and PATH_INFO from headers of a loopback peer.
+        "forwarder_headers": "",
+        "forwarded_allow_ips": "",
         "proc_name": f"appliance {name}",
         "control_socket_disable": True,
         "worker_tmp_dir": str(shared_memory) if shared_memory.is_dir() else None,

@@ -49,7 +49,7 @@ def run(context: Any, demo: Path | None) -> None:
 
 def _first_time(config: Config, demo: Path | None) -> tuple[Credential, ...]:
     """Make the state where there is none; what exists is left as it is."""
-    if demo is None or (config.state.exists() and any(config.state.iterdir())):
+    if demo is None or config.paths.audit_db.exists():
         return ()
     _say(f"making the state folder {config.state} and importing the demo model")
     return initialise(config, console_actor(), demo).credentials

@@ -97,15 +97,8 @@ class Supervisor:
     def stop(self) -> None:
         """Stop gateway, engine and ledger in this order: the last outcome is still recorded."""
         for part in reversed(self._parts):
-            if part.process is None or not part.alive():
-                continue
-            part.process.terminate()
-            try:
-                part.process.wait(STOP_WITHIN_S)
-            except subprocess.TimeoutExpired:
-                self._say(f"the {part.name} did not stop in time and was ended")
-                part.process.kill()
-                part.process.wait()
+            if part.alive():
+                self._end(part)
 
     def _spawn(self, part: Part) -> None:
         command = [sys.executable, "-m", "appliance.cli.main", "--state", str(self._config.state)]
@@ -131,6 +124,9 @@ class Supervisor:
 
     def _look_after(self, part: Part) -> None:
         now = time.monotonic()
+        if part.alive() and self._unreachable(part, now):
+            self._say(f"the socket of the {part.name} is gone; starting it again")
+            self._end(part)
         if part.alive():
             if part.failures and now - part.started > HEALTHY_AFTER_S:
                 part.failures = 0
@@ -140,6 +136,23 @@ class Supervisor:
             part.process = None
         if now >= part.restart_at:
             self._spawn(part)
+
+    def _unreachable(self, part: Part, now: float) -> bool:
+        """Tell whether nobody can reach a part any more, because its socket was removed."""
+        if part.name == "gateway" or now - part.started < HEALTHY_AFTER_S:
+            return False
+        return not (self._config.paths.run / f"{part.name}.sock").exists()
+
+    def _end(self, part: Part) -> None:
+        if part.process is None:
+            return
+        part.process.terminate()
+        try:
+            part.process.wait(STOP_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            self._say(f"the {part.name} did not stop in time and was ended")
+            part.process.kill()
+            part.process.wait()
 
     def _schedule(self, part: Part, code: int, now: float) -> None:
         delay = BACKOFF_S[min(part.failures, len(BACKOFF_S) - 1)]

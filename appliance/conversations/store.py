@@ -73,6 +73,10 @@ class Conversations:
         self._keys = KeyRing(keys_database, wrapper, clock)
         self._clock = clock
 
+    def check_key(self) -> None:
+        """Raise VerificationError when the key file is not the one that belongs to these keys."""
+        self._keys.check()
+
     def create(self, user_id: str, title: str, origin: str) -> ConversationInfo:
         """Begin a conversation under a key of its own; the key is durable before its first use."""
         if origin not in ORIGINS:

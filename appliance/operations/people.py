@@ -115,6 +115,7 @@ class PeopleOperations:
             self._count_guess(user)
             if not passwords.verify_password(user.password_hash, old):
                 raise ForbiddenError("the present password is not right", hint="try again")
+            self._people.note_success(user.id)
             if old == new:
                 raise BadInputError("the new password is the old one", hint="choose another")
             passwords.check_strength(new, user.name)

@@ -83,12 +83,14 @@ class Sessions:
         return _actor(session.user, "password", None, source), session
 
     def authenticate_key(self, text: str, source: str) -> Actor:
-        """Return whose key this is; raises NotSignedInError (recorded) or LockedOutError."""
-        self._refuse_locked(source)
+        """Return whose key this is; raises NotSignedInError, which is recorded.
+
+        Bad keys lock nobody out: 256 random bits cannot be guessed, and a program with an old
+        key must not stop a ward that shares its address.
+        """
         try:
             user, key = self._people.user_for_key(text)
         except NotSignedInError as error:
-            self._people.note_source_failure(source)
             self._refusals.note(anonymous(source), "key.refuse", error)
             raise
         return _actor(user, "api_key", key.id, source)

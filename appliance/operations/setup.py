@@ -27,6 +27,8 @@ from appliance.operations.recording import Recorder, system
 from appliance.sealing import KeyWrapper
 
 DEMO_PUBLISHER = "demo"
+# A freshly made ext4 volume is not quite empty.
+LOST_AND_FOUND = "lost+found"
 
 
 @dataclass(frozen=True)
@@ -52,23 +54,36 @@ def initialise(config: Config, actor: Actor, demo: Path | None = None) -> Initia
     Raises ConflictError when the folder exists already and holds anything.
     """
     final = config.state
-    if final.exists() and any(final.iterdir()):
+    if final.exists() and any(child.name != LOST_AND_FOUND for child in final.iterdir()):
         raise ConflictError(
             f"{final} is in use already",
             hint="nothing was changed; name another folder with --state, or use this one as it is",
         )
     final.parent.mkdir(parents=True, exist_ok=True)
-    fresh = final.with_name(f".{final.name}.{secrets.token_hex(4)}.init")
+    # A mounted volume cannot be replaced, so there the parts are made inside and moved up.
+    above = final if final.is_mount() else final.parent
+    fresh = above / f".{final.name}.{secrets.token_hex(4)}.init"
     try:
         result = _fill(replace(config, state=fresh), actor, demo)
-        if final.exists():
-            final.rmdir()
-        fresh.rename(final)
+        if final.is_mount():
+            _move_up(fresh, final, config.paths.audit_db.name)
+        else:
+            if final.exists():
+                final.rmdir()
+            fresh.rename(final)
     except BaseException:
         shutil.rmtree(fresh, ignore_errors=True)
         raise
     durable.sync_folder(final.parent)
     return result
+
+
+def _move_up(fresh: Path, final: Path, last: str) -> None:
+    """Move what was made into `final`, the record last: without it nothing starts."""
+    os.chmod(final, 0o700)  # a volume comes with the modes of who made it
+    for child in sorted(fresh.iterdir(), key=lambda path: path.name == last):
+        child.rename(final / child.name)
+    fresh.rmdir()
 
 
 def _fill(config: Config, actor: Actor, demo: Path | None) -> Initialised:

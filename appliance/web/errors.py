@@ -15,6 +15,7 @@ import structlog
 from flask import (
     Flask,
     Response,
+    current_app,
     jsonify,
     make_response,
     redirect,
@@ -117,10 +118,18 @@ def wants_json() -> bool:
 
 
 def _render(error: known.ApplianceError, status: int) -> Response:
-    if wants_json():
+    if wants_json() or _without_addresses():
         return make_response(jsonify(openai_body(error, status)), status)
     page = render_template("error.html", error=error, status=status)
     return make_response(page, status)
+
+
+def _without_addresses() -> bool:
+    """Tell whether this request's host name made it impossible to build links for a page."""
+    try:
+        return current_app.create_url_adapter(request) is None
+    except HTTPException:
+        return True
 
 
 def _to_sign_in(error: known.NotSignedInError) -> Response:

@@ -76,7 +76,10 @@ def anonymous_secret() -> str:
 
 def _check_host() -> None:
     # The port does not matter for rebinding, and a tunnel may change it.
-    name = urlsplit(f"//{request.host}").hostname or ""
+    try:
+        name = urlsplit(f"//{request.host}").hostname or ""
+    except ValueError:
+        name = ""
     if name not in allowed_hosts(current.config().gateway):
         refuse(ForbiddenError(f"this appliance is not called {name[:100]!r}"))
 
@@ -146,7 +149,7 @@ def _check_origin() -> None:
     origin = request.headers.get("Origin")
     # `null` is what a browser sends for our own forms, because of Referrer-Policy: no-referrer
     # (Fetch standard, "append a request Origin header"). The token decides in that case.
-    if origin not in (None, "null") and urlsplit(origin).netloc != request.host:
+    if origin not in (None, "null") and origin.partition("://")[2] != request.host:
         refuse(ForgedRequestError("the form was sent from another site"))
 
 

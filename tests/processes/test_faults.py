@@ -217,3 +217,37 @@ def test_a_command_waits_for_a_restarting_ledger(own_stack: Stack) -> None:
     kill_whole(own_stack.parts()["ledger"])
     assert own_stack.run("user", "list", check=False).returncode == 0
     assert ask(own_stack, own_stack.api_key()) == 200
+
+
+def test_a_wrong_key_file_is_refused_before_the_first_question(own_stack: Stack) -> None:
+    """Else new conversations would be lost when the right file comes back."""
+    assert ask(own_stack, own_stack.api_key()) == 200
+    own_stack.stop()
+    key = own_stack.state / "keys/content.key"
+    right = key.read_bytes()
+    key.chmod(0o600)
+    key.write_bytes(os.urandom(32))
+    key.chmod(0o400)
+    refused = own_stack.run("run", check=False)
+    assert refused.returncode == 3
+    assert "does not belong" in refused.stderr
+    key.chmod(0o600)
+    key.write_bytes(right)
+    key.chmod(0o400)
+    own_stack.start()
+
+
+def test_a_record_that_was_removed_while_running_ends_all_answers(own_stack: Stack) -> None:
+    """Nothing is written where nobody would find it: no record, no answer."""
+    key = own_stack.api_key()
+    assert ask(own_stack, key) == 200
+    (own_stack.state / "audit.db").rename(own_stack.state / "elsewhere.db")
+    assert ask(own_stack, key) == 503
+
+
+def test_a_removed_socket_is_made_again(own_stack: Stack) -> None:
+    """The supervisor starts the part again that nobody can reach any more."""
+    key = own_stack.api_key()
+    (own_stack.state / "run/engine.sock").unlink()
+    eventually(lambda: (own_stack.state / "run/engine.sock").exists(), within_s=30)
+    eventually(lambda: ask(own_stack, key) == 200, within_s=15)

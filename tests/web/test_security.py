@@ -265,3 +265,19 @@ def test_a_wrong_method_is_a_clear_405(answering: Clinic) -> None:
     response = answering.browser("clinician").get("/sign-out")
     assert response.status_code == 405
     assert "does not take that kind" in response.get_data(as_text=True)
+
+
+@pytest.mark.parametrize("host", ["a..b", ".evil", "x" * 70, "[", "evil.example"])
+def test_an_odd_host_gets_a_plain_refusal(clinic: Clinic, host: str) -> None:
+    """Also when no page can be made for it."""
+    response = clinic.app.test_client().get("/sign-in", headers={"Host": host})
+    assert response.status_code in {400, 403}
+
+
+@pytest.mark.parametrize("origin", ["http://[", "http://evil.example", "nonsense"])
+def test_an_odd_origin_is_a_forged_request(clinic: Clinic, origin: str) -> None:
+    """It is refused and recorded, not a fault of ours."""
+    client = clinic.app.test_client()
+    response = client.post("/sign-in", data={"name": "a"}, headers={"Origin": origin})
+    assert response.status_code == 403
+    assert clinic.record(action="request.refuse")

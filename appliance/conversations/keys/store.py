@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
 from appliance.clock import Clock, new_id
@@ -40,6 +41,26 @@ class KeyRing:
                 ContentKeyRow(key_id=key.key_id, wrapped=wrapped, created=self._clock.now())
             )
         return key
+
+    def check(self) -> None:
+        """Raise VerificationError unless the newest key opens under this key file.
+
+        With a wrong key file, as after restoring the wrong backup, new conversations would be
+        sealed under a key that is lost when the right file comes back.
+        """
+        with self._database.reading() as session:
+            newest = session.scalars(
+                sa.select(ContentKeyRow).order_by(ContentKeyRow.created.desc()).limit(1)
+            ).first()
+        if newest is None:
+            return
+        try:
+            self._wrapper.unwrap(newest.key_id, newest.wrapped)
+        except VerificationError as error:
+            raise VerificationError(
+                "the key file keys/content.key does not belong to these conversations",
+                hint="put the right key file back; nothing was opened or changed",
+            ) from error
 
     def get(self, key_id: str) -> ContentKey:
         """Return a key; raise VerificationError if it is gone or was altered."""

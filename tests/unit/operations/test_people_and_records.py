@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from appliance.operations.recording import Recorder
 from appliance.operations.refusals import Refusals
 from appliance.operations.sessions import anonymous
 from tests.simulators.manual_clock import ManualClock
+from tests.simulators.stack import APPLIANCE
 from tests.unit.operations.conftest import actor, make_state
 
 Entries = Callable[..., list[dict[str, Any]]]
@@ -305,3 +307,37 @@ def test_the_last_administrator_cannot_be_disabled(
     assert [user.name for user in admins if not user.disabled] == ["admin"]
     with pytest.raises(ConflictError):
         operations.people.disable_user(console_actor(), "admin")
+
+
+def test_a_weak_new_password_is_no_guess(operations: Operations) -> None:
+    """Whoever knows the old one may choose badly as often as they like."""
+    name, password = account(operations)
+    mine = operations.sessions.sign_in(name, password, "10.9.0.1").actor
+    for _ in range(7):
+        with pytest.raises(BadInputError):
+            operations.people.change_password(mine, password, "short")
+    operations.people.change_password(mine, password, "correct horse battery")
+
+
+def test_bad_keys_lock_nobody_out(operations: Operations) -> None:
+    """A program with an old key does not stop the ward that shares its address."""
+    name, password = account(operations)
+    for _ in range(60):
+        with pytest.raises(NotSignedInError):
+            operations.sessions.authenticate_key("apl_bad", "10.9.0.2")
+    assert operations.sessions.sign_in(name, password, "10.9.0.2").user.name == name
+
+
+def test_a_mounted_volume_can_hold_the_state(tmp_path: Path) -> None:
+    """Every container's volume is a mount point, which cannot be replaced by a rename."""
+    script = (
+        "mount -t tmpfs -o size=24m tmpfs $1 && mkdir $1/lost+found && "
+        "$2 --state $1 init >/dev/null && $2 --state $1 audit verify && stat -c %a $1"
+    )
+    command = ["unshare", "-rm", "sh", "-ec", script, "sh", str(tmp_path), str(APPLIANCE)]
+    made = subprocess.run(command, capture_output=True, text=True, check=False)
+    if "mount" in made.stderr and "permission denied" in made.stderr:
+        pytest.skip("a small disk cannot be mounted here: " + made.stderr.strip())
+    assert made.returncode == 0, made.stderr
+    assert "whole" in made.stdout
+    assert made.stdout.endswith("700\n")
