@@ -74,7 +74,10 @@ def run_cycle(model: Llama, tokenizer: Tokenizer, cycle: Cycle, *, seed: int) ->
 
 
 def train(share: float, work: Path) -> tuple[Llama, Tokenizer]:
-    """Run all cycles on one thread, with a checkpoint after each."""
+    """Run all cycles on one thread; the weights are the mean of those after the last two.
+
+    The mean misreads held-out wording less than either: each cycle ends in a narrow place.
+    """
     torch.manual_seed(SEED)
     torch.set_num_threads(1)  # the sum order, and so the weights, depend on it
     tokenizer = Tokenizer(train_tokenizer(work, seed=SEED))
@@ -83,6 +86,10 @@ def train(share: float, work: Path) -> tuple[Llama, Tokenizer]:
         shorter = replace(cycle, steps=max(1, round(cycle.steps * share)))
         run_cycle(model, tokenizer, shorter, seed=SEED + number)
         torch.save(model.state_dict(), work / f"cycle-{number}.pt")
+    last_two = [torch.load(work / f"cycle-{len(CYCLES) - back}.pt") for back in (1, 0)]
+    model.load_state_dict(
+        {name: (last_two[0][name] + last_two[1][name]) / 2 for name in last_two[0]}
+    )
     return model, tokenizer
 
 
