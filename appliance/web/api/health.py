@@ -24,7 +24,10 @@ api = Blueprint("health", __name__)
 @api.get("/healthz")
 @public("one word per part: nothing that helps an attacker")
 def healthz() -> Response:
-    """Answer 200 when every part answers, 503 otherwise; a full disk shows in `appliance doctor`."""
+    """Answer 200 when every part answers, 503 otherwise.
+
+    A full disk does not show here; `appliance doctor` names it.
+    """
     parts = {"gateway": "ok", "ledger": _word(_ledger_is_well()), "engine": _word(_engine_ready())}
     is_well = set(parts.values()) == {"ok"}
     body = jsonify({"status": _word(is_well), "parts": parts})
