@@ -128,10 +128,8 @@ class People(Attempts):
                 _drop_sessions(session, user_id)
                 api_keys.revoke_all(session, user_id, self._clock.now())
 
-    def set_password(
-        self, user_id: str, password_hash: str, must_change: bool, *, keep_token: str | None = None
-    ) -> None:
-        """Replace the password and end every session, except that of `keep_token`.
+    def set_password(self, user_id: str, password_hash: str, must_change: bool) -> None:
+        """Replace the password and end every session.
 
         A password that must be changed was set by somebody else, so API keys end too.
         """
@@ -139,7 +137,7 @@ class People(Attempts):
             row = _existing(session, user_id)
             row.password_hash, row.must_change_password = password_hash, must_change
             row.failures, row.locked_until = 0, 0.0
-            _drop_sessions(session, user_id, keep_token)
+            _drop_sessions(session, user_id)
             if must_change:
                 api_keys.revoke_all(session, user_id, self._clock.now())
 
@@ -278,11 +276,8 @@ def _existing(session: Session, user_id: str) -> UserRow:
     return row
 
 
-def _drop_sessions(session: Session, user_id: str, keep_token: str | None = None) -> None:
-    query = sa.delete(SessionRow).where(SessionRow.user_id == user_id)
-    if keep_token is not None:
-        query = query.where(SessionRow.digest != sessions.digest(keep_token))
-    session.execute(query)
+def _drop_sessions(session: Session, user_id: str) -> None:
+    session.execute(sa.delete(SessionRow).where(SessionRow.user_id == user_id))
 
 
 def _user(row: UserRow) -> User:

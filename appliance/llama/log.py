@@ -28,7 +28,7 @@ class _Held(threading.local):
 _HELD = _Held()
 
 
-@api.llama_log_callback  # type: ignore[untyped-decorator]
+@api.llama_log_callback  # type: ignore[untyped-decorator]  # the bindings ship no types
 def _log(level: int, text: bytes, _data: object) -> None:
     if level not in _LEVELS:
         return

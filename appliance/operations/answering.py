@@ -40,7 +40,7 @@ from appliance.operations.answer_run import AnswerRun
 from appliance.operations.measures import ANSWERS, FIRST_TOKEN
 from appliance.operations.outcomes import ACTION, record_once
 from appliance.operations.questions import Question
-from appliance.operations.recording import Recorder, Stated
+from appliance.operations.recording import Recorder, event_of
 
 log = structlog.get_logger(__name__)
 
@@ -239,10 +239,10 @@ class Answering:
 
     def _record(self, ending: Ending, answer: dict[str, str | int], elapsed: int) -> int:
         model = self._run.model
-        stated = Stated(
-            actor=self._actor,
-            action=ACTION[ending.state],
-            outcome=Outcome.FAILURE if ending.error else Outcome.SUCCESS,
+        event = event_of(
+            self._actor,
+            ACTION[ending.state],
+            Outcome.FAILURE if ending.error else Outcome.SUCCESS,
             entity=self._run.answer_id,
             purpose=self._question.purpose or self._appliance.config.policy.default_purpose,
             model=ModelRef(model.name, model.version, model.digest),
@@ -254,7 +254,7 @@ class Answering:
                 "request": self._run.intent_seq,
             },
         )
-        return record_once(self._appliance.ledger, self._recorder, stated)
+        return record_once(self._appliance.ledger, event)
 
     def _tokens(self) -> dict[str, int] | None:
         if self._finished is None:

@@ -118,7 +118,7 @@ class Asking:
             if answer.answer_id in alive or now - answer.created < least:
                 continue
             try:
-                closed += close_interrupted(self._appliance, self._recorder, answer)
+                closed += close_interrupted(self._appliance, answer)
             except ApplianceError as error:
                 log.warning("answer stays open", answer=answer.answer_id, code=error.code)
         return closed

@@ -6,16 +6,17 @@ blindly: the record is asked first.
 
 from __future__ import annotations
 
+import contextlib
 import time
 
 from appliance.assembly import Appliance
 from appliance.audit.actions import Outcome
-from appliance.audit.entry import ModelRef
+from appliance.audit.entry import Event, ModelRef
 from appliance.audit.ledger import Ledger
 from appliance.audit.query import Query
 from appliance.conversations.store import UnfinishedAnswer
 from appliance.errors import UnavailableError, VerificationError
-from appliance.operations.recording import Recorder, Stated, system
+from appliance.operations.recording import event_of, system
 
 ACTION = {"complete": "answer.complete", "stopped": "answer.stop", "failed": "answer.fail"}
 ENDED = frozenset({"success", "failure"})
@@ -23,7 +24,7 @@ PATIENCE_S = 30.0
 RETRY_EVERY_S = 0.25
 
 
-def record_once(ledger: Ledger, recorder: Recorder, stated: Stated) -> int:
+def record_once(ledger: Ledger, event: Event) -> int:
     """Append an answer's outcome and return its number, waiting while the ledger restarts.
 
     Raises UnavailableError when the record stays away for 30 seconds.
@@ -32,9 +33,9 @@ def record_once(ledger: Ledger, recorder: Recorder, stated: Stated) -> int:
     uncertain = False
     while True:
         try:
-            if uncertain and (seq := recorded(ledger, str(stated.entity))) is not None:
+            if uncertain and (seq := recorded(ledger, str(event.entity))) is not None:
                 return seq
-            return recorder.write(stated).seq
+            return ledger.append(event).seq
         except UnavailableError:
             uncertain = True
             if time.monotonic() >= deadline:
@@ -58,14 +59,16 @@ def asked(ledger: Ledger, answer_id: str) -> bool:
     return bool(ledger.search(Query(entity=answer_id, action="answer.request")).entries)
 
 
-def close_interrupted(appliance: Appliance, recorder: Recorder, answer: UnfinishedAnswer) -> bool:
+def close_interrupted(appliance: Appliance, answer: UnfinishedAnswer) -> bool:
     """Record the outcome of an answer that a crash cut off; return whether one was missing.
 
     What was never recorded as asked never reached a model, so it needs no outcome.
     """
     store = appliance.conversations
     if (seq := recorded(appliance.ledger, answer.answer_id)) is not None:
-        store.close_unfinished(answer.answer_id, "interrupted")
+        # The row's state is set even when its key is gone, and the record is complete already.
+        with contextlib.suppress(VerificationError):
+            store.close_unfinished(answer.answer_id, "interrupted")
         store.set_outcome(answer.answer_id, seq)
         return False
     if not asked(appliance.ledger, answer.answer_id):
@@ -73,20 +76,20 @@ def close_interrupted(appliance: Appliance, recorder: Recorder, answer: Unfinish
         return False
     try:
         closed = store.close_unfinished(answer.answer_id, "interrupted")
-        stated = _late(answer, closed.state, closed.sealed.for_record())
+        event = _late(answer, closed.state, closed.sealed.for_record())
     except VerificationError:
         # Its key is gone or altered: the outcome is stated without a commitment to the text.
-        stated = _late(answer, "failed", None)
-    store.set_outcome(answer.answer_id, recorder.write(stated).seq)
+        event = _late(answer, "failed", None)
+    store.set_outcome(answer.answer_id, appliance.ledger.append(event).seq)
     return True
 
 
-def _late(answer: UnfinishedAnswer, state: str, commitment: dict[str, str | int] | None) -> Stated:
+def _late(answer: UnfinishedAnswer, state: str, commitment: dict[str, str | int] | None) -> Event:
     failed = state == "failed"
-    return Stated(
-        actor=system("gateway"),
-        action=ACTION[state],
-        outcome=Outcome.FAILURE if failed else Outcome.SUCCESS,
+    return event_of(
+        system("gateway"),
+        ACTION[state],
+        Outcome.FAILURE if failed else Outcome.SUCCESS,
         entity=answer.answer_id,
         model=ModelRef(answer.model_name, answer.model_version, answer.model_digest),
         content={

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 from appliance.audit.actions import Outcome
-from appliance.audit.entry import Agent, Event, ModelRef
+from appliance.audit.entry import Agent, Event
 from appliance.audit.ledger import Ledger, Receipt
 from appliance.errors import (
     ApplianceError,
@@ -46,20 +46,10 @@ def system(part: str) -> Actor:
     )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Stated:
-    """One event as operations state it; see `audit.entry.Event` for the fields."""
-
-    actor: Actor
-    action: str
-    outcome: Outcome
-    entity: str | None = None
-    purpose: str | None = None
-    model: ModelRef | None = None
-    tokens: Mapping[str, int] | None = None
-    latency_ms: int | None = None
-    policy: str | None = None
-    content: Mapping[str, Any] | None = None
+def event_of(actor: Actor, action: str, outcome: Outcome, **stated: Any) -> Event:
+    """Return what the record will hold of an actor's doing; `stated` are fields of `Event`."""
+    agent = Agent(**actor.agent_fields())
+    return Event(action=action, outcome=outcome, agent=agent, source=actor.source, **stated)
 
 
 @dataclass
@@ -78,14 +68,7 @@ class Recorder:
 
     def note(self, actor: Actor, action: str, outcome: Outcome, **stated: Any) -> Receipt:
         """Append one event and return when it is durable."""
-        return self.write(Stated(actor, action, outcome, **stated))
-
-    def write(self, stated: Stated) -> Receipt:
-        """Append one event that was put together before; return when it is durable."""
-        actor = stated.actor
-        rest = {item.name: getattr(stated, item.name) for item in fields(stated)}
-        del rest["actor"]
-        return self._ledger.append(Event(agent=_agent(actor), source=actor.source, **rest))
+        return self._ledger.append(event_of(actor, action, outcome, **stated))
 
     def authorise(
         self, actor: Actor, permission: Permission, action: str, entity: str | None = None
@@ -146,7 +129,3 @@ class Recorder:
 def identifier(text: str | None) -> str | None:
     """Return an id of ours as it is, and null for any other text: the record is for ever."""
     return text if text is not None and IDENTIFIER.fullmatch(text) else None
-
-
-def _agent(actor: Actor) -> Agent:
-    return Agent(**actor.agent_fields())

@@ -167,15 +167,6 @@ def test_a_new_password_ends_every_session(people: People, ward: User) -> None:
         people.session(token)
 
 
-def test_a_new_password_can_keep_one_session(people: People, ward: User) -> None:
-    """The person who changes it stays signed in where they are, and nowhere else."""
-    here, elsewhere = people.open_session(ward.id, None), people.open_session(ward.id, None)
-    people.set_password(ward.id, "new", must_change=False, keep_token=here)
-    assert people.session(here).user.password_hash == "new"
-    with pytest.raises(NotSignedInError):
-        people.session(elsewhere)
-
-
 def test_newer_parameters_sign_nobody_out(people: People, ward: User) -> None:
     """Replacing a hash at sign-in leaves sessions and the duty to change as they are."""
     token = people.open_session(ward.id, None)

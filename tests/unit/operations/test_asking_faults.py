@@ -182,7 +182,7 @@ def test_an_outcome_that_was_recorded_just_before_the_crash_is_not_repeated(
         UnfinishedAnswer(run.answer_id, run.conversation_id, clinician.user, run.intent_seq,
                          run.model.name, run.model.version, run.model.digest, "chat", 0.0),
     )  # fmt: skip
-    assert not close_interrupted(appliance, Recorder(appliance.ledger), answer)
+    assert not close_interrupted(appliance, answer)
     assert len(entries(entity=run.answer_id)) == 2
 
 
