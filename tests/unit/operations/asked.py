@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
-from appliance.inference.engine import Engine, Generation, Message, Progress, Sampling
+from appliance.inference.engine import (
+    Delta,
+    Engine,
+    Generation,
+    Message,
+    Progress,
+    Sampling,
+)
 from appliance.operations.questions import SamplingWish
 
 
@@ -54,3 +62,18 @@ class Watched:
     def generate(self, request: Generation) -> Generator[Progress, None, None]:
         self.seen.append(self._look())
         return self._engine.generate(request)
+
+
+class Paused(Watched):
+    """The real engine, which stands still after its first words until it is let go on."""
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine, lambda: None)
+        self.go_on = threading.Event()
+
+    def generate(self, request: Generation) -> Generator[Progress, None, None]:
+        with contextlib.closing(self._engine.generate(request)) as steps:
+            for step in steps:
+                yield step
+                if isinstance(step, Delta) and step.text:
+                    assert self.go_on.wait(END_S)

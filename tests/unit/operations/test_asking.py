@@ -26,6 +26,7 @@ from tests.unit.operations.asked import (
     ENDLESS,
     SHORT,
     Entries,
+    Paused,
     Watched,
 )
 from tests.unit.operations.conftest import actor
@@ -79,14 +80,17 @@ def test_a_complete_answer_leaves_commitments_and_token_counts(
 
 
 def test_stop_keeps_the_text_and_is_recorded(
-    operations: Operations, appliance: Appliance, clinician: Actor, entries: Entries
+    appliance: Appliance, clinician: Actor, entries: Entries
 ) -> None:
     """A stopped answer is marked, kept as far as it came, and recorded as stopped."""
-    run = operations.asking.ask(clinician, Question.of("hello", sampling=ENDLESS))
+    paused = Paused(appliance.engine)
+    verbs = operations_for(replace(appliance, engine=paused))  # type: ignore[arg-type]
+    run = verbs.asking.ask(clinician, Question.of("hello", sampling=ENDLESS))
     state = run.snapshot()
     while not state.text and not state.ended:
         state = run.wait(state.version, 1)
-    operations.asking.stop(clinician, run.answer_id)
+    verbs.asking.stop(clinician, run.answer_id)
+    paused.go_on.set()
     state = run.finished(END_S)
     assert state.state == "stopped"
     assert appliance.conversations.message(run.answer_id, clinician.user).text == state.text != ""
@@ -166,16 +170,19 @@ class _Restricted:
 
 
 def test_another_persons_answer_can_be_neither_watched_nor_stopped(
-    operations: Operations, clinician: Actor
+    appliance: Appliance, clinician: Actor
 ) -> None:
     """For others the answer does not exist."""
+    paused = Paused(appliance.engine)
+    operations = operations_for(replace(appliance, engine=paused))  # type: ignore[arg-type]
     run = operations.asking.ask(clinician, Question.of("hello", sampling=ENDLESS))
     other = actor(Role.CLINICIAN, "other")
     assert operations.asking.run_of(other, run.answer_id) is None
     with pytest.raises(NotFoundError):
         operations.asking.stop(other, run.answer_id)
     operations.asking.stop(clinician, run.answer_id)
-    run.finished(END_S)
+    paused.go_on.set()
+    assert run.finished(END_S).state == "stopped"
 
 
 def test_a_conversation_keeps_its_earlier_turns(
