@@ -24,7 +24,7 @@ from demo_model.notes import (
     summary,
     write_note,
 )
-from demo_model.phrases import TRAIN
+from demo_model.wide_phrases import WIDE
 
 SYSTEM_PROMPT = (
     "You are a careful assistant for clinical staff. Use only the facts you are given, and say "
@@ -113,24 +113,24 @@ def _with_note(rng: Random, request: str, note: str) -> str:
 
 
 def _summary_turn(rng: Random, facts: Facts) -> Turn:
-    note = write_note(rng, facts, TRAIN)
+    note = write_note(rng, facts, WIDE)
     if rng.random() < 0.1:
         return Turn(
-            _with_note(rng, rng.choice(TRAIN.one_line_requests), note), one_line_summary(facts)
+            _with_note(rng, rng.choice(WIDE.one_line_requests), note), one_line_summary(facts)
         )
     bare = rng.random() < 0.08
-    text = note if bare else _with_note(rng, rng.choice(TRAIN.requests), note)
+    text = note if bare else _with_note(rng, rng.choice(WIDE.requests), note)
     return Turn(text, summary(facts))
 
 
 def _advice_turn(rng: Random, facts: Facts) -> Turn:
-    text = _with_note(rng, rng.choice(TRAIN.advice_requests), write_note(rng, facts, TRAIN))
+    text = _with_note(rng, rng.choice(WIDE.advice_requests), write_note(rng, facts, WIDE))
     return Turn(text, discharge_advice(facts.complaint))
 
 
 def _note_question_turn(rng: Random, facts: Facts) -> Turn:
     question, answer = draw_note_question(rng, facts)
-    return Turn(_with_note(rng, question, write_note(rng, facts, TRAIN)), answer)
+    return Turn(_with_note(rng, question, write_note(rng, facts, WIDE)), answer)
 
 
 def _named_advice_turn(rng: Random) -> Turn:
@@ -139,7 +139,7 @@ def _named_advice_turn(rng: Random) -> Turn:
         complaint = rng.choice(list(BY_NAME))
     else:
         complaint = draw_complaint(rng, TRAINING.words, training=True)
-    text = rng.choice(TRAIN.named_advice_requests).format(c=complaint)
+    text = rng.choice(WIDE.named_advice_requests).format(c=complaint)
     if rng.random() < 0.3:
         text = text.rstrip(".?")
     if rng.random() < 0.25:
@@ -170,7 +170,7 @@ def _empty_turn(rng: Random) -> Turn:
             )
         )
         return Turn(_as_typed(rng, text), NO_COMPLAINT)
-    forms = (*TRAIN.requests, *TRAIN.one_line_requests, "summarise a note", "summarise my note")
+    forms = (*WIDE.requests, *WIDE.one_line_requests, "summarise a note", "summarise my note")
     return Turn(_as_typed(rng, rng.choice(forms).rstrip(":")), NO_NOTE)
 
 
@@ -180,21 +180,21 @@ def _follow_up(rng: Random, facts: Facts) -> Turn:
     if draw < 0.5:
         return Turn(*draw_note_question(rng, facts))
     if draw < 0.75:
-        forms = (*TRAIN.advice_requests, "now write discharge advice", "and the discharge advice?")
+        forms = (*WIDE.advice_requests, "now write discharge advice", "and the discharge advice?")
         return Turn(rng.choice(forms).rstrip(":"), discharge_advice(facts.complaint))
-    forms = (*TRAIN.one_line_requests, "shorter please", "now in one sentence", "in one line")
+    forms = (*WIDE.one_line_requests, "shorter please", "now in one sentence", "in one line")
     return Turn(rng.choice(forms).rstrip(":"), one_line_summary(facts))
 
 
 _NOTE_TURNS: tuple[tuple[float, Callable[[Random, Facts], Turn]], ...] = (
-    (0.46, _summary_turn),
-    (0.06, _advice_turn),
+    (0.60, _summary_turn),
+    (0.05, _advice_turn),
     (0.04, _note_question_turn),
 )
 _OTHER_TURNS: tuple[tuple[float, Callable[[Random], Turn]], ...] = (
-    (0.11, _named_advice_turn),
-    (0.22, _topic_turn),
-    (0.09, _unknown_turn),
+    (0.08, _named_advice_turn),
+    (0.15, _topic_turn),
+    (0.06, _unknown_turn),
 )
 
 
