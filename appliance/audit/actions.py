@@ -43,6 +43,12 @@ ACTIONS: Mapping[str, Category] = {
     "conversation.rename": Category.CONTENT,
     "conversation.archive": Category.CONTENT,
     "conversation.restore": Category.CONTENT,
+    # Keys of content destroyed on request or by schedule, kept from that, or wrapped anew.
+    "content.erase": Category.CONTENT,
+    "content.purge": Category.CONTENT,
+    "content.hold": Category.CONTENT,
+    "content.release": Category.CONTENT,
+    "content.rewrap": Category.CONTENT,
     # People and what they sign in with.
     "session.open": Category.IDENTITY,
     "session.close": Category.IDENTITY,
@@ -71,6 +77,17 @@ ACTIONS: Mapping[str, Category] = {
     "record.read": Category.RECORD,
     "record.verify": Category.RECORD,
     "record.export": Category.RECORD,
+    "record.prove": Category.RECORD,
+    "record.checkpoint": Category.RECORD,
+    "record.anchor": Category.RECORD,
+    "record.witness": Category.RECORD,
+    "search.save": Category.RECORD,
+    "search.delete": Category.RECORD,
+    # The record's own life: a new key each day, old prefixes let go, schedules.
+    "record.epoch": Category.RECORD,
+    "record.prune": Category.RECORD,
+    "retention.plan": Category.RECORD,
+    "retention.apply": Category.RECORD,
     # The machine.
     "appliance.init": Category.SYSTEM,
     "appliance.start": Category.SYSTEM,

@@ -215,7 +215,8 @@ def _checkpoint(text: str) -> Checkpoint:
         raise BadInputError("not a checkpoint: it has not three lines")
     origin, size, root = lines
     _check_name(origin)
-    if not (size.isascii() and size.isdigit()) or str(int(size)) != size or int(size) > MAX_SIZE:
+    digits = size.isascii() and size.isdigit() and len(size) <= len(str(MAX_SIZE))
+    if not digits or str(int(size)) != size or int(size) > MAX_SIZE:
         raise BadInputError("not a checkpoint: its size is not a number")
     return Checkpoint(origin, int(size), _base64(root, 32, "its root"))
 
@@ -242,5 +243,7 @@ def _base64(text: str, length: int | None, what: str) -> bytes:
 
 
 def _check_name(name: str) -> None:
-    if not name or "+" in name or any(c.isspace() or ord(c) < 0x20 for c in name):
+    # Half of a surrogate pair comes from an argument that is not UTF-8, and cannot be hashed.
+    bad = any(c.isspace() or ord(c) < 0x20 or "\ud800" <= c <= "\udfff" for c in name)
+    if not name or "+" in name or bad:
         raise BadInputError("a key's name has no space and no plus sign, and is not empty")

@@ -10,11 +10,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
+from appliance.audit import exports
 from appliance.audit.chain import ChainHead
-from appliance.audit.entry import Event
+from appliance.audit.entry import Agent, Event
 from appliance.audit.query import Page, Query
 
-FORMATS = ("ndjson", "csv")
+# The last one is the whole record with its tree; the others are entries, one after the other.
+FORMATS = (*exports.FORMATS, "tiles")
 # Between processes: an entry has at most 64 KiB, and JSON may escape a character with six.
 MAX_REQUEST_BYTES = 524_288
 
@@ -32,13 +34,48 @@ class Receipt:
 class VerifiedRecord:
     """A record that was walked from its first entry to its head and found whole.
 
-    `first_t` and `last_t` are the times of the first and last entry, None in an empty record.
+    `first_t` and `last_t` are the times of the first and last entry that are there, or None.
+    Entries below `pruned` were let go, as the record states. Those below `anchored` are vouched
+    for by a checkpoint that was kept elsewhere, those below `signed` by a checkpoint in the
+    record, and the rest by nothing but the chain yet.
     """
 
     entries: int
     first_t: str | None
     last_t: str | None
     head: ChainHead
+    pruned: int = 0
+    signed: int = 0
+    anchored: int = 0
+
+    def ranges(self) -> list[tuple[str, int, int]]:
+        """Return the parts by what vouches for them: name, first entry, and the one after."""
+        first, signed = self.pruned, max(self.signed, self.pruned)
+        anchored = min(max(self.anchored, first), signed)
+        parts = [
+            ("let go, tree kept", 0, first),
+            ("anchored elsewhere", first, anchored),
+            ("signed, not anchored", anchored, signed),
+            ("not signed yet", signed, self.entries),
+        ]
+        return parts if first else parts[1:]
+
+    def facts(self) -> dict[str, int]:
+        """Return what the record states of a verification."""
+        return {"entries": self.entries, "signed": self.signed, "anchored": self.anchored}
+
+
+@dataclass(frozen=True, slots=True)
+class EpochKey:
+    """Who held the keys when: from which entry on (None: from the start) which key signs.
+
+    `opened` is the time of that entry, None for the first key of an empty record.
+    """
+
+    number: int
+    seq: int | None
+    key: str
+    opened: str | None
 
 
 class Ledger(Protocol):
@@ -66,7 +103,34 @@ class Ledger(Protocol):
         ...
 
     def export(self, file_format: str, query: Query) -> Iterator[bytes]:
-        """Yield the matching entries, oldest first, as `ndjson` or `csv`; `limit` is not used."""
+        """Yield the matching entries, oldest first, in one of FORMATS; `limit` is not used."""
+        ...
+
+    def checkpoint(self) -> str:
+        """Return a signed note over every entry so far; ConflictError when there is none."""
+        ...
+
+    def prove(self, seq: int) -> str:
+        """Return a `.tlog-proof` that the entry is in the record; NotFoundError if it is not."""
+        ...
+
+    def consistency(self, old_size: int, note: str) -> list[bytes]:
+        """Return the proof that the record of `note` begins with its first `old_size` entries."""
+        ...
+
+    def keys(self) -> list[EpochKey]:
+        """Return every epoch's verifier key, the first one first."""
+        ...
+
+    def handover(self, number: int) -> str:
+        """Return a `.tlog-proof` of the entry that opens epoch `number`, under the key before."""
+        ...
+
+    def prune(self, before: int, agent: Agent, source: str | None, basis: str) -> int:
+        """Let go of all entries below `before`, a multiple of 256; return how many went.
+
+        Their tiles stay, so that proofs for all others still hold, and so do hand-overs.
+        """
         ...
 
     def close(self) -> None:

@@ -3,10 +3,9 @@
 One thread writes; callers queue and wait. Whatever waits when the thread is ready goes into one
 commit (group commit), so that many callers share the price of one fsync.
 
-At start the whole chain, the head and the search columns are verified; anything else than a
-whole record is refused, with advice. (Once there are signed checkpoints, the walk will start at
-the last one that verifies.) A missing file is refused too: only `Log.create` makes one. A lock
-beside the file keeps a second ledger out; SQLite's own lock would let two take turns.
+At start the keys, the newest checkpoint and everything after it are verified; anything else than
+a whole record is refused, with advice. A missing file is refused too: only `Log.create` makes
+one. A lock beside the file keeps a second ledger out; SQLite's own lock would let two take turns.
 """
 
 from __future__ import annotations
@@ -16,41 +15,67 @@ import json
 import queue
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any, TypeVar, cast
 
 from appliance import durable
-from appliance.audit import exports, search, store, verify
+from appliance.audit import exports, merkle, store, verify
+from appliance.audit.actions import Outcome
 from appliance.audit.chain import ChainHead, Stored
-from appliance.audit.entry import Event
-from appliance.audit.ledger import Receipt, VerifiedRecord
+from appliance.audit.checkpoint import SignedCheckpoint
+from appliance.audit.entry import Agent, Event
+from appliance.audit.exports import tiles
+from appliance.audit.index import Index
+from appliance.audit.keys import KeyFolder, folder_of
+from appliance.audit.ledger import EpochKey, Receipt, VerifiedRecord
+from appliance.audit.merkle import leaf_hash
+from appliance.audit.notary import Notary, anchors_of
+from appliance.audit.proof import TlogProof
 from appliance.audit.query import Page, Query
 from appliance.audit.recorder import Recorder
 from appliance.audit.reserve import Reserve
+from appliance.audit.tree import WIDTH, Tree
 from appliance.clock import Clock
 from appliance.config import Ledger as Settings
 from appliance.errors import (
     ApplianceError,
+    BadInputError,
+    ConflictError,
+    NotFoundError,
     NotInitialisedError,
     RecordUnavailableError,
     TamperedError,
 )
 
+T = TypeVar("T")
 QUIET_S = 1.0
+OWN_ACTIONS = frozenset({"record.epoch", "record.prune", "disk.full"})
 HINT_START = (
     "the record was not opened and nothing was changed; keep a copy of the file, call the person "
     "in charge of security, then restore the newest backup that verifies"
 )
 
+HINT_INDEX = (
+    "the record itself is whole; someone changed or damaged the index beside it, which was thrown "
+    "away and is being made anew: search again, and tell the person in charge of security"
+)
+
 
 class _Waiting:
-    """One event on its way; `done` is released when `result` is there."""
+    """Something for the writing thread; `done` is released when `results` are there.
 
-    __slots__ = ("done", "event", "result")
+    Either events, which share a commit with others, or one `job` of another kind.
+    """
 
-    def __init__(self, event: Event) -> None:
-        self.event = event
-        self.result: Receipt | ApplianceError | None = None
+    __slots__ = ("done", "error", "events", "job", "results")
+
+    def __init__(
+        self, events: Sequence[Event] = (), job: Callable[[Recorder], object] | None = None
+    ) -> None:
+        self.events, self.job = events, job
+        self.results: list[Any] = []
+        self.error: ApplianceError | None = None
         # A bare lock wakes a thread faster than threading.Event, which builds on a condition.
         self.done = threading.Lock()
         self.done.acquire()
@@ -78,62 +103,150 @@ class Log:
             lock = path.with_name(path.name + ".lock")
             stack.enter_context(durable.exclusive(lock, f"the record {path}"))
             stack.callback(self._readers.close)
-            log_id, head = self._verify_at_start()
-            reserve = Reserve(_reserve_path(path), settings.reserve_bytes)
-            with store.translated():
-                self._recorder = Recorder(path, log_id, head, clock, boot_id, reserve)
+            folders = (anchors_of(path), *map(Path, settings.anchor_folders))
+            self._recorder = self._open(folders, clock, boot_id, settings.reserve_bytes)
             stack.callback(self._recorder.close)
+            self._index = Index(path.with_suffix(".index.db"), path)
+            stack.callback(self._index.close)
             # Readers go first: the last to close removes the side log, and only a writer may.
             stack.callback(self._readers.close)
             self._held = stack.pop_all()
         self._thread = threading.Thread(target=self._write, name="record", daemon=True)
         self._thread.start()
+        # A crash may have come between what the record let go and what the index forgets.
+        self._index.forget_below(self._recorder.head.pruned)
+        self._index.follow(lambda: self.head().size)
 
     @classmethod
     def create(cls, path: Path, log_id: str, reserve_bytes: int) -> None:
         """Make an empty record (0600) and its reserve; raise ConflictError when there is one."""
+        if path.exists():
+            raise ConflictError(f"{path} exists already", hint="it was left as it is")
         Reserve(_reserve_path(path), reserve_bytes).take()
-        store.create(path, log_id)
+        keys = KeyFolder(folder_of(path), log_id)
+        keys.create()
+        store.create(path, log_id, str(keys.make(0).key))
 
     def append(self, event: Event) -> Receipt:
         """Return once the event is durable; see `Ledger.append`."""
-        waiting = _Waiting(event)
-        with self._gate:
-            if self._closed:
-                raise RecordUnavailableError("nothing was recorded: the record is being closed")
-            self._queue.put(waiting)
-        waiting.done.acquire()
-        if isinstance(waiting.result, Receipt):
-            return waiting.result
-        raise waiting.result or RecordUnavailableError("nothing was recorded")
+        [result] = self.append_many([event])
+        if isinstance(result, Receipt):
+            return result
+        raise result
+
+    def append_many(self, events: Sequence[Event]) -> list[Receipt | ApplianceError]:
+        """Return for each event its receipt once it is durable, or the error that stopped it.
+
+        What only the ledger itself may state is refused.
+        """
+        if any(_is_own(event) for event in events):
+            return [self._alone(event) for event in events]
+        return self._wait_for(_Waiting(events))
+
+    def _alone(self, event: Event) -> Receipt | ApplianceError:
+        if _is_own(event):
+            return BadInputError(f"only the ledger itself records {event.action}")
+        return self.append_many([event])[0]
+
+    def checkpoint(self) -> str:
+        """Return a signed note over every entry so far; see `Ledger.checkpoint`."""
+        return self._run(lambda recorder: recorder.checkpoint())
+
+    def prune(self, before: int, agent: Agent, source: str | None, basis: str) -> int:
+        """Let go of all entries below `before`; see `Ledger.prune`."""
+        with self._readers.one() as connection:
+            head = store.read_head(connection)
+            if before % WIDTH or not head.pruned < before <= head.size:
+                raise BadInputError(
+                    f"entries cannot be let go below {before}",
+                    hint=f"name a multiple of {WIDTH} above {head.pruned} and up to {head.size}",
+                )
+            root = Tree(connection).root(before).hex()
+        content = {"before": before, "root": root, "basis": basis}
+        event = Event("record.prune", Outcome.SUCCESS, agent, source=source, content=content)
+        self._run(lambda recorder: recorder.state_pruning(event))
+        removed = 0
+        # Piece by piece: whoever wants to append does not wait for all of them.
+        while count := self._run(lambda recorder: recorder.sweep(before)):
+            removed += count
+        self._index.forget_below(before)
+        return removed
+
+    def prove(self, seq: int) -> str:
+        """Return a `.tlog-proof` of one entry; see `Ledger.prove`."""
+        return self._proof(seq, self.checkpoint())
+
+    def handover(self, number: int) -> str:
+        """Return a `.tlog-proof` of an epoch's first entry; see `Ledger.handover`."""
+        known = self._recorder.epochs.all
+        if not 0 < number < len(known):
+            raise NotFoundError(f"no entry hands over to epoch {number}")
+        epoch = known[number]
+        with self._readers.one() as connection:
+            note = store.read_checkpoint(connection, epoch.closing)
+        return self._proof(epoch.closing - 1, note or "")
+
+    def consistency(self, old_size: int, note: str) -> list[bytes]:
+        """Return the proof between two sizes; see `Ledger.consistency`."""
+        size = self._recorder.epochs.check(note).checkpoint.size
+        if size > self.head().size:
+            raise BadInputError(f"the record has no {size} entries")
+        with self._readers.one() as connection:
+            return merkle.consistency_proof(old_size, size, Tree(connection).subtree)
+
+    def keys(self) -> list[EpochKey]:
+        """Return every epoch's verifier key, the first one first."""
+        with self._readers.one() as connection:
+            return [
+                EpochKey(epoch.number, epoch.seq, epoch.key, _time_of(connection, epoch.seq or 0))
+                for epoch in self._recorder.epochs.all
+            ]
 
     def search(self, query: Query) -> Page:
         """Return one page of matching entries, newest first."""
-        with self._readers.one() as connection:
-            rows = search.newest(connection, query)
-        found = tuple({**json.loads(data), "leaf": leaf.hex()} for _, data, leaf in rows)
-        # One more than asked for tells whether there is another page.
-        more = len(found) > query.limit
-        page = found[: query.limit]
-        return Page(page, page[-1]["seq"] if more else None)
-
-    def entries(self, start: int = 0, stop: int | None = None) -> Iterator[Stored]:
-        """Yield entries `start` <= seq < `stop` in order, in constant memory."""
-        stop = self.head().size if stop is None else stop
-        return store.pages(self._readers, "seq < ?", [stop], start)
+        rows, following = self._index.newest(query, self.head().size)
+        found = ({**json.loads(data), "leaf": leaf_hash(data).hex()} for _, data in rows)
+        return Page(tuple(found), following)
 
     def export(self, file_format: str, query: Query) -> Iterator[bytes]:
         """Yield the matching entries as of now, oldest first, as a file of the given format."""
-        where, values = search.condition(query, below=self.head().size)
-        return exports.export(file_format, store.pages(self._readers, where, values, 0))
+        if file_format == "tiles":
+            if query != Query(limit=query.limit):
+                raise BadInputError(
+                    "tiles are of the whole record", hint="leave the filters out, or choose ndjson"
+                )
+            return tiles.pieces(self._readers, self.checkpoint())
+        rows = self._index.entries(query, self.head().size)
+        return exports.export(
+            file_format, (Stored(seq, data, leaf_hash(data)) for seq, data in rows)
+        )
 
     def verify(self) -> VerifiedRecord:
-        """Walk the file as it is on disk; raise TamperedError at the first bad entry."""
-        return verify.verify_file(self.path)
+        """Walk the file as it is on disk; raise TamperedError at the first bad entry.
+
+        The search index is looked at too: what it hides, no search finds.
+        """
+        verified = verify.verify_file(self.path, self._folders)
+        self._check_index()
+        return verified
+
+    def _check_index(self) -> None:
+        """Throw an index away that hides something, and say so."""
+        try:
+            hidden = self._index.check()
+        except TamperedError as error:
+            self._index.rebuild()
+            error.hint = HINT_INDEX
+            raise
+        if hidden is not None:
+            self._index.rebuild()
+            raise TamperedError(
+                hidden, "the search index did not say of it what it says", hint=HINT_INDEX
+            )
 
     def head(self) -> ChainHead:
         """Return the head as of the newest durable entry."""
-        return self._recorder.head
+        return self._recorder.head.chain
 
     @property
     def commits(self) -> int:
@@ -150,13 +263,49 @@ class Log:
         self._thread.join()
         self._held.close()
 
-    def _verify_at_start(self) -> tuple[str, ChainHead]:
+    def _open(
+        self, folders: Sequence[Path], clock: Clock, boot_id: str, reserve_bytes: int
+    ) -> Recorder:
+        self._folders = folders
         try:
             with self._readers.one() as connection:
-                return store.read_log_id(connection), verify.walk(connection).head
+                found = verify.check_start(connection, folders)
+            keys = KeyFolder(folder_of(self.path), found.log)
+            notary = Notary(keys, folders[0], found.epochs, found.signed, found.opened, clock)
+            reserve = Reserve(_reserve_path(self.path), reserve_bytes)
+            with store.translated():
+                recorder = Recorder(self.path, found.log, clock, boot_id, reserve, notary)
         except TamperedError as error:
-            error.hint = HINT_START
+            if error.hint == TamperedError.hint:
+                error.hint = HINT_START
             raise
+        recorder.start()
+        return recorder
+
+    def _proof(self, seq: int, note: str) -> str:
+        signed = SignedCheckpoint.parse(note)
+        size = signed.checkpoint.size
+        with self._readers.one() as connection:
+            data = store.read_entry(connection, seq) if 0 <= seq < size else None
+            if data is None:
+                raise NotFoundError(f"entry {seq} is not in the record", hint="check the number")
+            hashes = merkle.inclusion_proof(seq, size, Tree(connection).subtree)
+        return TlogProof(data, seq, tuple(hashes), signed).text()
+
+    def _run(self, job: Callable[[Recorder], T]) -> T:
+        """Return what `job` does in the writing thread."""
+        [result] = self._wait_for(_Waiting(job=job))
+        return cast("T", result)
+
+    def _wait_for(self, waiting: _Waiting) -> list[Any]:
+        with self._gate:
+            if self._closed:
+                raise RecordUnavailableError("nothing was recorded: the record is being closed")
+            self._queue.put(waiting)
+        waiting.done.acquire()
+        if waiting.error is not None:
+            raise waiting.error
+        return waiting.results
 
     def _write(self) -> None:
         while True:
@@ -165,7 +314,7 @@ class Log:
                 self._settle(group)
             elif not last:
                 # Whatever goes wrong in a quiet second must not end the thread that answers.
-                with contextlib.suppress(sqlite3.Error, OSError, ApplianceError):
+                with contextlib.suppress(Exception):
                     self._recorder.rest()
             if last:
                 return
@@ -173,28 +322,52 @@ class Log:
     def _next_group(self) -> tuple[list[_Waiting], bool]:
         """Wait for work; return it (empty after a quiet second) and whether it is the last."""
         group: list[_Waiting] = []
+        events = 0
         with contextlib.suppress(queue.Empty):
-            # When resting, there is nothing to do in a quiet second: sleep until there is.
-            item = self._queue.get(timeout=None if self._recorder.resting else QUIET_S)
+            item = self._queue.get(timeout=QUIET_S)
             while item is not None:
                 group.append(item)
-                if len(group) >= self._max_group:
+                events += len(item.events)
+                if events >= self._max_group:
                     return group, False
                 item = self._queue.get_nowait()
             return group, True
         return group, False
 
     def _settle(self, group: list[_Waiting]) -> None:
+        appending = [waiting for waiting in group if waiting.job is None]
+        if appending:
+            self._append(appending)
+        for waiting in group:
+            if waiting.job is not None:
+                self._do(waiting, waiting.job)
+
+    def _append(self, group: list[_Waiting]) -> None:
+        events = [event for waiting in group for event in waiting.events]
+        results: list[Receipt | ApplianceError]
         try:
             self._check_still_there()
-            results = self._recorder.record([waiting.event for waiting in group])
+            results = self._recorder.record(events)
         except ApplianceError as error:
-            results = [error for _ in group]
+            results = [error for _ in events]
         except Exception as error:
-            results = [RecordUnavailableError(f"nothing was recorded: {error!r}") for _ in group]
-        for waiting, result in zip(group, results, strict=True):
-            waiting.result = result
+            results = [RecordUnavailableError(f"nothing was recorded: {error!r}") for _ in events]
+        place = 0
+        for waiting in group:
+            waiting.results = results[place : place + len(waiting.events)]
+            place += len(waiting.events)
             waiting.done.release()
+
+    def _do(self, waiting: _Waiting, job: Callable[[Recorder], object]) -> None:
+        try:
+            self._check_still_there()
+            with store.translated():
+                waiting.results = [job(self._recorder)]
+        except ApplianceError as error:
+            waiting.error = error
+        except Exception as error:
+            waiting.error = RecordUnavailableError(f"nothing was done: {error!r}")
+        waiting.done.release()
 
     def _check_still_there(self) -> None:
         """Refuse to write into a file that was removed or replaced: nobody would find it there."""
@@ -209,6 +382,11 @@ class Log:
             )
 
 
+def _is_own(event: Event) -> bool:
+    # Whatever is no event at all is for the recorder to refuse.
+    return getattr(event, "action", None) in OWN_ACTIONS
+
+
 def _identity(path: Path) -> tuple[int, int]:
     found = path.stat()
     return found.st_dev, found.st_ino
@@ -216,3 +394,8 @@ def _identity(path: Path) -> tuple[int, int]:
 
 def _reserve_path(path: Path) -> Path:
     return path.with_suffix(".reserve")
+
+
+def _time_of(connection: sqlite3.Connection, seq: int) -> str | None:
+    data = store.read_entry(connection, seq)
+    return None if data is None else str(json.loads(data)["t"])

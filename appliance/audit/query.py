@@ -6,6 +6,7 @@ back, by sequence number and not by time, because a machine's clock may have bee
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
@@ -15,8 +16,11 @@ from appliance.clock import rfc3339
 from appliance.errors import BadInputError
 
 MAX_LIMIT = 1_000
-EXACT = ("user", "role", "action", "outcome", "model", "purpose", "source", "entity")
+EXACT = (
+    "user", "role", "action", "outcome", "model", "purpose", "source", "entity", "subject",
+)  # fmt: skip
 MAX_FILTER_CHARACTERS = 1_024
+_PSEUDONYM = re.compile(r"pat_[0-9a-f]{24}")
 
 
 @dataclass(frozen=True)
@@ -24,8 +28,9 @@ class Query:
     """Which entries: `since` is inclusive, `until` exclusive, a bare date means the whole day.
 
     `text` finds entries in which a searchable column contains it, or any other value begins with
-    it, whatever the case of ASCII letters. `model` is a model's name. `before_seq` starts a page:
-    only entries older than it. Raises BadInputError when a filter cannot be understood.
+    it, whatever the case of ASCII letters. `model` is a model's name, `subject` a patient's
+    pseudonym. `before_seq` starts a page: only entries older than it. Raises BadInputError when a
+    filter cannot be understood.
     """
 
     text: str | None = None
@@ -37,6 +42,7 @@ class Query:
     purpose: str | None = None
     source: str | None = None
     entity: str | None = None
+    subject: str | None = None
     since: str | None = None
     until: str | None = None
     before_seq: int | None = None
@@ -47,6 +53,9 @@ class Query:
             value = getattr(self, name)
             if value is not None and (type(value) is not str or not _sane(value)):
                 raise BadInputError(f"the filter {name} must be a text of at most 1,024 characters")
+        if self.subject is not None and not _PSEUDONYM.fullmatch(self.subject):
+            # Not repeated in the message: what was typed may be a patient's own number.
+            raise BadInputError("a patient's pseudonym is pat_ and 24 hex digits")
         if type(self.limit) is not int or not 1 <= self.limit <= MAX_LIMIT:
             raise BadInputError(f"limit must lie between 1 and {MAX_LIMIT}")
         before = self.before_seq
@@ -77,6 +86,9 @@ class Query:
 @dataclass(frozen=True)
 class Page:
     """Entries, newest first, and where the next page starts (None: there is none).
+
+    A page may be short, or empty, and still have a next one: a search looks only so far back at
+    once, and `next_before` then says how far it looked.
 
     Each entry is the stored JSON object with `leaf` added: its leaf hash in hex.
     """

@@ -1,4 +1,6 @@
-"""The ledger as a small HTTP service on its Unix socket: add and read, never change.
+"""The ledger as a small HTTP service on its Unix socket: read and prove, never change.
+
+Events come in through a socket of their own (`intake.py`).
 
 Who may speak to it is decided by the socket's folder (0700); there are no users here. A request
 that fails gets `{"code", "message", "hint"}`, and the client turns it back into the error.
@@ -11,13 +13,16 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
+from typing import Any
 
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
-from appliance.audit.entry import Event
+from appliance.audit.chain import ChainHead
+from appliance.audit.entry import Agent
+from appliance.audit.intake import stated
 from appliance.audit.ledger import MAX_REQUEST_BYTES
 from appliance.audit.log import Log
 from appliance.audit.query import Query
@@ -26,18 +31,16 @@ from appliance.errors import (
     BadInputError,
     ConflictError,
     DiskFullError,
-    TamperedError,
+    NotFoundError,
     TooLargeError,
     UnavailableError,
     VerificationError,
 )
 
-if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
-
 STATUS: Mapping[type[ApplianceError], str] = {
     TooLargeError: "413 Content Too Large",
     BadInputError: "400 Bad Request",
+    NotFoundError: "404 Not Found",
     ConflictError: "409 Conflict",
     VerificationError: "422 Unprocessable Content",
     DiskFullError: "507 Insufficient Storage",
@@ -52,6 +55,14 @@ def create_app(log: Log) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = MAX_REQUEST_BYTES
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider has it
 
+    _reading(app, log)
+    _proving(app, log)
+    app.register_error_handler(ApplianceError, _refuse)
+    app.register_error_handler(HTTPException, _refuse_http)
+    return app
+
+
+def _reading(app: Flask, log: Log) -> None:
     @app.post("/search")
     def search() -> dict[str, Any]:
         page = log.search(Query.from_json(_body()))
@@ -59,14 +70,8 @@ def create_app(log: Log) -> Flask:
 
     @app.post("/verify")
     def verify() -> dict[str, Any]:
-        found = log.verify()
-        head = {"size": found.head.size, "leaf": found.head.leaf.hex()}
-        return {
-            "entries": found.entries,
-            "first_t": found.first_t,
-            "last_t": found.last_t,
-            "head": head,
-        }
+        found = _vars_of(log.verify())
+        return {**found, "head": _stated_head(found["head"])}
 
     @app.post("/export")
     def export() -> Response:
@@ -78,50 +83,66 @@ def create_app(log: Log) -> Flask:
 
     @app.get("/head")
     def head() -> dict[str, Any]:
-        found = log.head()
-        return {"size": found.size, "leaf": found.leaf.hex()}
+        return _stated_head(log.head())
 
     @app.get("/healthz")
     def healthz() -> dict[str, Any]:
         return {"status": "ok", "size": log.head().size}
 
-    app.register_error_handler(ApplianceError, _refuse)
-    app.register_error_handler(HTTPException, _refuse_http)
-    app.wsgi_app = _Appending(app.wsgi_app, log)  # type: ignore[method-assign]  # as Flask documents
-    return app
 
+def _proving(app: Flask, log: Log) -> None:
+    @app.post("/checkpoint")
+    def checkpoint() -> dict[str, Any]:
+        return {"note": log.checkpoint()}
 
-class _Appending:
-    """Handles `POST /events` before Flask does: every answer waits for it twice."""
+    @app.post("/prove")
+    def prove() -> dict[str, Any]:
+        return {"proof": log.prove(_number(_body(), "seq"))}
 
-    def __init__(self, others: WSGIApplication, log: Log) -> None:
-        self._others = others
-        self._log = log
+    @app.post("/handover")
+    def handover() -> dict[str, Any]:
+        return {"proof": log.handover(_number(_body(), "number"))}
 
-    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        if environ["PATH_INFO"] != "/events" or environ["REQUEST_METHOD"] != "POST":
-            return self._others(environ, start_response)
+    @app.post("/consistency")
+    def consistency() -> dict[str, Any]:
+        body = _body()
+        proof = log.consistency(_number(body, "old_size"), str(body.get("note", "")))
+        return {"proof": [item.hex() for item in proof]}
+
+    @app.get("/keys")
+    def keys() -> dict[str, Any]:
+        return {"keys": [_vars_of(key) for key in log.keys()]}  # noqa: SIM118 - not a mapping
+
+    @app.post("/prune")
+    def prune() -> dict[str, Any]:
+        body = _body()
+        agent, source, basis = body.get("agent"), body.get("source"), body.get("basis")
         try:
-            receipt = self._log.append(Event.from_json(_object(_read(environ))))
-            status = "200 OK"
-            answer = f'{{"seq":{receipt.seq},"leaf":"{receipt.leaf.hex()}","t":"{receipt.t}"}}'
-            data = answer.encode()
-        except ApplianceError as error:
-            status, data = _status(error), json.dumps(_stated(error)).encode()
-        headers = [("Content-Type", "application/json"), ("Content-Length", str(len(data)))]
-        start_response(status, headers)
-        return [data]
+            by = Agent(**agent)  # type: ignore[arg-type]  # whatever else came is a TypeError
+        except TypeError as error:
+            raise BadInputError("pruning needs an agent") from error
+        texts = [by.user, by.role, by.method, "" if by.credential is None else by.credential]
+        if not all(type(text) is str for text in texts):
+            raise BadInputError("pruning needs an agent, whose fields are text")
+        if not isinstance(basis, str) or not isinstance(source, str | None):
+            raise BadInputError("pruning needs a basis, which is text")
+        return {"removed": log.prune(_number(body, "before"), by, source, basis)}
 
 
-def _read(environ: WSGIEnvironment) -> bytes:
-    try:
-        length = int(environ.get("CONTENT_LENGTH") or "")
-    except ValueError as error:
-        raise BadInputError("the request has no length") from error
-    if not 0 <= length <= MAX_REQUEST_BYTES:
-        raise TooLargeError(f"a request may have {MAX_REQUEST_BYTES} bytes, this one has {length}")
-    data: bytes = environ["wsgi.input"].read(length)
-    return data
+def _vars_of(value: Any) -> dict[str, Any]:
+    """Return the fields of a dataclass that has slots."""
+    return {item.name: getattr(value, item.name) for item in fields(value)}
+
+
+def _stated_head(head: ChainHead) -> dict[str, Any]:
+    return {"size": head.size, "leaf": head.leaf.hex()}
+
+
+def _number(body: Mapping[str, Any], name: str) -> int:
+    value = body.get(name)
+    if type(value) is not int or value < 0:
+        raise BadInputError(f"{name} must be a whole number of 0 or more")
+    return value
 
 
 def _object(data: bytes) -> dict[str, Any]:
@@ -144,7 +165,7 @@ def _begun(chunks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _refuse(error: ApplianceError) -> Response:
-    return Response(json.dumps(_stated(error)), _status(error), mimetype="application/json")
+    return Response(json.dumps(stated(error)), _status(error), mimetype="application/json")
 
 
 def _refuse_http(error: HTTPException) -> Response:
@@ -152,13 +173,6 @@ def _refuse_http(error: HTTPException) -> Response:
     told = _refuse(kind(f"the ledger refused the request: {error.description}"))
     told.status_code = error.code or 500
     return told
-
-
-def _stated(error: ApplianceError) -> dict[str, Any]:
-    body: dict[str, Any] = {"code": error.code, "message": error.message, "hint": error.hint}
-    if isinstance(error, TamperedError):
-        body |= {"seq": error.seq, "what": error.what}
-    return body
 
 
 def _status(error: ApplianceError) -> str:

@@ -1,12 +1,12 @@
 """The file audit.db: entries are added in one transaction with the head, and only by one writer.
 
 SQLite itself, without SQLAlchemy: every answer waits for this commit. WAL with
-`synchronous=FULL` makes a returned commit durable. Triggers refuse UPDATE, DELETE and REPLACE:
-a speed bump against mistakes, not against an attacker, who can drop them (and the verifier
-notices that). Columns beside `entry` and `leaf` are derived from the entry for searching; the
-verifier compares each of them.
+`synchronous=FULL` makes a returned commit durable. An append adds one row at the end and changes
+one row; every 256th adds a tile of the tree, every 1,000th a signed checkpoint, all in the same
+transaction. Triggers refuse UPDATE, DELETE and REPLACE: a speed bump against mistakes, not
+against an attacker, who can drop them (and the verifier notices that).
 
-Not here: hashing, threads, and what to do when the disk is full.
+Not here: hashing, signing, threads, searching (`index.py`), and what to do when the disk is full.
 """
 
 from __future__ import annotations
@@ -15,14 +15,18 @@ import contextlib
 import os
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from appliance import durable
-from appliance.audit.chain import EMPTY, ChainHead, Stored
+from appliance.audit.chain import EMPTY, ChainHead
+from appliance.audit.epochs import Epoch
+from appliance.audit.merkle import HASH_BYTES, Frontier
+from appliance.audit.tree import Growth
 from appliance.errors import (
     ApplianceError,
+    BadInputError,
     ConflictError,
     DiskFullError,
     NotInitialisedError,
@@ -30,14 +34,49 @@ from appliance.errors import (
     UnavailableError,
 )
 
-SCHEMA_VERSION = "1"
-COLUMNS = ("t", "action", "outcome", "user", "role", "source", "entity", "model", "purpose")
+SCHEMA_VERSION = "2"
 BUSY_MS = 5_000
-# Pages in the side log before SQLite folds it in while a caller waits. An append touches a dozen,
-# so the default of 1,000 would cost every 80th caller three more fsyncs; this is 16 MiB.
+# Pages in the side log before SQLite folds it in while a caller waits. An append touches a few,
+# and each folding costs three more fsyncs; this is 16 MiB.
 FOLD_PAGES = 4_000
 
-Row = tuple[int, bytes, bytes, "str | None"]
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """How far the record goes: what the next append goes on from.
+
+    `frontier` are the roots of the tree's full subtrees, the largest first, in one piece;
+    `pruned` is the number of the first entry that is still kept.
+    """
+
+    size: int
+    leaf: bytes
+    frontier: bytes
+    pruned: int = 0
+
+    @property
+    def chain(self) -> ChainHead:
+        """The part that the chain goes on from."""
+        return ChainHead(self.size, self.leaf)
+
+    def tree(self) -> Frontier:
+        """Return the tree so far; raise TamperedError when the row does not hold together."""
+        step = HASH_BYTES
+        roots = [self.frontier[at : at + step] for at in range(0, len(self.frontier), step)]
+        try:
+            return Frontier(self.size, roots)
+        except BadInputError as error:
+            raise TamperedError(None, f"its head does not hold together ({error})") from error
+
+
+@dataclass(slots=True)
+class Batch:
+    """What one transaction adds, beside the new head."""
+
+    entries: list[tuple[int, bytes]] = field(default_factory=list)
+    tiles: list[tuple[int, int, bytes]] = field(default_factory=list)
+    checkpoint: tuple[int, str] | None = None
+    epoch: Epoch | None = None
 
 
 def _refuse(name: str, event: str, condition: str = "") -> str:
@@ -48,46 +87,46 @@ def _refuse(name: str, event: str, condition: str = "") -> str:
     )
 
 
+def _append_only(table: str) -> dict[str, str]:
+    return {
+        f"{table}_no_update": _refuse(f"{table}_no_update", "UPDATE"),
+        f"{table}_no_delete": _refuse(f"{table}_no_delete", "DELETE"),
+    }
+
+
 # Exactly these statements are in the file; the verifier compares them with what it finds.
 SCHEMA: Mapping[str, str] = {
     "meta": "CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT",
-    "head": "CREATE TABLE head (one INTEGER PRIMARY KEY CHECK (one = 1), "
-    "size INTEGER NOT NULL, leaf BLOB NOT NULL) STRICT",
-    "entries": "CREATE TABLE entries (seq INTEGER PRIMARY KEY, "
-    "entry BLOB NOT NULL, leaf BLOB NOT NULL, "
-    + ", ".join(f"{name} TEXT" for name in COLUMNS)
-    + ") STRICT",
-    **{
-        f"entries_by_{name}": f"CREATE INDEX entries_by_{name} ON entries ({name}) "
-        f"WHERE {name} IS NOT NULL"
-        for name in COLUMNS
-    },
+    "head": "CREATE TABLE head (one INTEGER PRIMARY KEY CHECK (one = 1), size INTEGER NOT NULL, "
+    "leaf BLOB NOT NULL, frontier BLOB NOT NULL, pruned INTEGER NOT NULL) STRICT",
+    "entries": "CREATE TABLE entries (seq INTEGER PRIMARY KEY, entry BLOB NOT NULL) STRICT",
+    "tiles": "CREATE TABLE tiles (level INTEGER NOT NULL, idx INTEGER NOT NULL, "
+    "hashes BLOB NOT NULL, PRIMARY KEY (level, idx)) STRICT, WITHOUT ROWID",
+    "checkpoints": "CREATE TABLE checkpoints (size INTEGER PRIMARY KEY, note TEXT NOT NULL) STRICT",
+    "epochs": "CREATE TABLE epochs (number INTEGER PRIMARY KEY, seq INTEGER, key TEXT NOT NULL) "
+    "STRICT",
     "entries_no_update": _refuse("entries_no_update", "UPDATE"),
-    "entries_no_delete": _refuse("entries_no_delete", "DELETE"),
+    # Only what `head.pruned` says is gone may go.
+    "entries_no_delete": _refuse(
+        "entries_no_delete", "DELETE", " WHEN OLD.seq >= (SELECT pruned FROM head)"
+    ),
     # INSERT OR REPLACE deletes without asking the trigger above.
     "entries_no_replace": _refuse(
         "entries_no_replace", "INSERT", " WHEN NEW.seq <= (SELECT max(seq) FROM entries)"
     ),
-    "meta_no_update": _refuse("meta_no_update", "UPDATE"),
-    "meta_no_delete": _refuse("meta_no_delete", "DELETE"),
+    **_append_only("meta"),
+    **_append_only("tiles"),
+    **_append_only("checkpoints"),
+    **_append_only("epochs"),
     "head_no_delete": _refuse("head_no_delete", "DELETE"),
 }
 
-_INSERT = "INSERT INTO entries VALUES (" + ", ".join("?" * (3 + len(COLUMNS))) + ")"  # noqa: S608 - fixed text
 
+def create(path: Path, log_id: str, key: str) -> None:
+    """Make an empty record whose first verifier key is `key`; durable, or not there at all.
 
-def derived(entry: Mapping[str, Any]) -> tuple[str | None, ...]:
-    """Return the values of COLUMNS that belong to an entry."""
-    agent, model = entry["agent"], entry["model"]
-    return (
-        entry["t"], entry["action"], entry["outcome"], agent["user"], agent["role"],
-        entry["source"], entry["entity"], None if model is None else model["name"],
-        entry["purpose"],
-    )  # fmt: skip
-
-
-def create(path: Path, log_id: str) -> None:
-    """Make an empty record; raise ConflictError when there is one. Durable, or not there at all."""
+    Raises ConflictError when there is a record.
+    """
     if path.exists():
         raise ConflictError(f"{path} exists already", hint="it was left as it is")
     temporary = path.with_name(f".{path.name}.new")
@@ -101,9 +140,10 @@ def create(path: Path, log_id: str) -> None:
             connection.execute("BEGIN IMMEDIATE")
             for statement in SCHEMA.values():
                 connection.execute(statement)
-            meta = {"log": log_id, "schema": SCHEMA_VERSION}
+            meta = {"log": log_id, "schema": SCHEMA_VERSION, "key": key}
             connection.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
-            connection.execute("INSERT INTO head VALUES (1, ?, ?)", (EMPTY.size, EMPTY.leaf))
+            connection.execute("INSERT INTO head VALUES (1, 0, ?, ?, 0)", (EMPTY.leaf, b""))
+            connection.execute("INSERT INTO epochs VALUES (0, NULL, ?)", (key,))
             connection.execute("COMMIT")
         _sync(temporary)
         temporary.rename(path)
@@ -130,24 +170,66 @@ class Writer:
             self._connection.execute(f"PRAGMA {pragma}")
         self.commits = 0
 
-    def begin(self) -> ChainHead:
+    def begin(self) -> Head:
         """Take the write lock and return the head as the file has it."""
         self._connection.execute("BEGIN IMMEDIATE")
         return read_head(self._connection)
 
-    def last_action(self) -> str | None:
-        """Return the action of the newest entry."""
+    def head(self) -> Head:
+        """Return the head as the file has it."""
+        return read_head(self._connection)
+
+    def growth(self, head: Head) -> Growth:
+        """Return the tree up to the head, ready to grow."""
+        return Growth.of(self._connection, head.tree())
+
+    def newest_checkpoint(self) -> tuple[int, str] | None:
+        """Return size and note of the newest checkpoint."""
+        return newest_checkpoint(self._connection)
+
+    def last_entry(self) -> bytes | None:
+        """Return the bytes of the newest entry."""
         row = self._connection.execute(
-            "SELECT action FROM entries ORDER BY seq DESC LIMIT 1"
+            "SELECT entry FROM entries ORDER BY seq DESC LIMIT 1"
         ).fetchone()
         return None if row is None else row[0]
 
-    def commit(self, rows: Iterable[tuple[Any, ...]], head: ChainHead) -> None:
-        """Add rows (seq, entry, leaf, *derived) with the new head, durably, or raise."""
-        self._connection.executemany(_INSERT, rows)
-        self._connection.execute("UPDATE head SET size = ?, leaf = ?", (head.size, head.leaf))
-        self._connection.execute("COMMIT")
+    def commit(self, batch: Batch, head: Head) -> None:
+        """Add everything in the batch with the new head, durably, or raise."""
+        run = self._connection
+        run.executemany("INSERT INTO entries VALUES (?, ?)", batch.entries)
+        if batch.tiles:
+            run.executemany("INSERT INTO tiles VALUES (?, ?, ?)", batch.tiles)
+        if batch.checkpoint is not None:
+            run.execute("INSERT INTO checkpoints VALUES (?, ?)", batch.checkpoint)
+        if batch.epoch is not None:
+            epoch = batch.epoch
+            run.execute("INSERT INTO epochs VALUES (?, ?, ?)", (epoch.number, epoch.seq, epoch.key))
+        run.execute(
+            "UPDATE head SET size = ?, leaf = ?, frontier = ?",
+            (head.size, head.leaf, head.frontier),
+        )
+        run.execute("COMMIT")
         self.commits += 1
+
+    def prune(self, before: int, at_most: int) -> int:
+        """Let go of entries below `before`, in one transaction, the oldest `at_most` first.
+
+        `before` is a multiple of 256, so that the tiles that stay cover every entry that goes.
+        Hand-overs to a new key stay too: without them no later key could be trusted. Returns how
+        many went; 0 means that none is left.
+        """
+        run = self._connection
+        run.execute("BEGIN IMMEDIATE")
+        run.execute("UPDATE head SET pruned = max(pruned, ?)", (before,))
+        removed = run.execute(
+            "DELETE FROM entries WHERE seq IN (SELECT seq FROM entries WHERE seq < ? "
+            "AND seq NOT IN (SELECT seq FROM epochs WHERE seq NOT NULL) ORDER BY seq LIMIT ?)",
+            (before, at_most),
+        ).rowcount
+        run.execute("COMMIT")
+        self.commits += 1
+        return removed
 
     def roll_back(self) -> None:
         if self._connection.in_transaction:
@@ -214,38 +296,51 @@ def open_reader(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def read_head(connection: sqlite3.Connection) -> ChainHead:
+def read_head(connection: sqlite3.Connection) -> Head:
     """Return the head row."""
-    row = connection.execute("SELECT size, leaf FROM head").fetchone()
+    row = connection.execute("SELECT size, leaf, frontier, pruned FROM head").fetchone()
     if row is None:
         raise TamperedError(None, "it has no head")
-    return ChainHead(*row)
+    return Head(*row)
 
 
-def read_log_id(connection: sqlite3.Connection) -> str:
-    """Return the name of the log; raise when the file is of another version."""
+def read_meta(connection: sqlite3.Connection) -> tuple[str, str]:
+    """Return the name of the log and its first verifier key; raise if of another version."""
     meta = dict(connection.execute("SELECT name, value FROM meta").fetchall())
-    if meta.get("schema") != SCHEMA_VERSION or "log" not in meta:
+    if meta.keys() != {"schema", "log", "key"} or meta["schema"] != SCHEMA_VERSION:
         raise TamperedError(None, f"it does not say that its version is {SCHEMA_VERSION}")
-    return str(meta["log"])
+    return str(meta["log"]), str(meta["key"])
 
 
-def pages(readers: Readers, where: str, values: list[Any], start: int) -> Iterator[Stored]:
-    """Yield matching entries in order, without holding a snapshot between pages of 500.
+def read_epochs(connection: sqlite3.Connection) -> list[Epoch]:
+    """Return every epoch, the first one first."""
+    rows = connection.execute("SELECT number, seq, key FROM epochs ORDER BY number")
+    return [Epoch(*row) for row in rows]
 
-    A snapshot held by a slow reader would keep the write-ahead log from being folded in.
-    """
-    while True:
-        with readers.one() as connection:
-            rows = connection.execute(
-                f"SELECT seq, entry, leaf FROM entries WHERE seq >= ? AND {where} "  # noqa: S608 - `where` is built from fixed names
-                "ORDER BY seq LIMIT 500",
-                [start, *values],
-            ).fetchall()
-        yield from (Stored(*row) for row in rows)
-        if len(rows) < 500:
-            return
-        start = rows[-1][0] + 1
+
+def newest_checkpoint(connection: sqlite3.Connection) -> tuple[int, str] | None:
+    """Return size and note of the newest checkpoint."""
+    row = connection.execute(
+        "SELECT size, note FROM checkpoints ORDER BY size DESC LIMIT 1"
+    ).fetchone()
+    return None if row is None else (row[0], row[1])
+
+
+def read_checkpoints(connection: sqlite3.Connection) -> list[tuple[int, str]]:
+    """Return size and note of every checkpoint, the smallest first."""
+    return connection.execute("SELECT size, note FROM checkpoints ORDER BY size").fetchall()
+
+
+def read_checkpoint(connection: sqlite3.Connection, size: int) -> str | None:
+    """Return the note of the checkpoint over exactly `size` entries, or None."""
+    row = connection.execute("SELECT note FROM checkpoints WHERE size = ?", (size,)).fetchone()
+    return None if row is None else str(row[0])
+
+
+def read_entry(connection: sqlite3.Connection, seq: int) -> bytes | None:
+    """Return the bytes of one entry, or None when it is not there."""
+    row = connection.execute("SELECT entry FROM entries WHERE seq = ?", (seq,)).fetchone()
+    return None if row is None else row[0]
 
 
 @contextlib.contextmanager
@@ -253,12 +348,14 @@ def translated() -> Iterator[None]:
     """Turn errors of SQLite into those of the appliance."""
     try:
         yield
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         raise translate(error) from error
 
 
-def translate(error: sqlite3.Error) -> ApplianceError:
+def translate(error: Exception) -> ApplianceError:
     """Return what an error of SQLite means to an operator."""
+    if isinstance(error, UnicodeDecodeError):  # SQLite quotes what it found in a damaged file
+        return TamperedError(None, "sqlite cannot read it, nor say why")
     name = getattr(error, "sqlite_errorname", "") or ""
     if name == "SQLITE_FULL":
         return DiskFullError("the record cannot grow: the disk is full")

@@ -3,111 +3,401 @@
 Works on the file, read-only and without the ledger's lock: while the ledger runs, while it is
 down, and on a copy. Steps, in this order:
 
-1. Open the file; it must be there and readable.
-2. Its tables and triggers are exactly those that were made.
-3. Every entry fits the chain (`chain.Chain.add`), and its search columns are those of the entry.
-4. The head names the last entry.
-5. SQLite's own integrity check holds, so that searches find what is there.
+1. Open the file; its tables and triggers are exactly those that were made.
+2. Its epochs follow one another, each key stated under the one before (`epochs.py`).
+3. Every entry that a checkpoint covers fits the chain and its tile (`prefix.py`), on all cores.
+4. Every entry after the newest checkpoint is parsed and checked field by field (`chain.py`).
+5. Every checkpoint is signed by its epoch's key, and names the root that was found.
+6. What was pruned was stated; what is left of it are tiles that lead to the same roots.
+7. The head is what all this leads to, and every anchor at hand holds (`anchors.py`).
+8. SQLite's own integrity check holds, so that each entry is found by its number.
 
-When SQLite finds the file malformed on the way, entries are asked for one by one, so that the
-first bad one can still be named.
+`check_start` does the same from the newest checkpoint on, which is all that a start has to read.
 
-Not caught here: a changed entry after which every hash was recomputed, a tail cut off together
-with the head, an older copy of the whole file (signed checkpoints are for these); bytes of the
-file that carry no part of the record, such as the unused end of a page.
+Not caught without an anchor kept elsewhere: an older copy of the whole file together with what
+lies beside it, or a record that whoever holds the present key wrote anew from the last hand-over.
 """
 
 from __future__ import annotations
 
 import contextlib
-import re
+import json
 import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from appliance.audit import store
-from appliance.audit.chain import Chain, Stored
+from appliance.audit import anchors as anchoring
+from appliance.audit import epochs as handing_over
+from appliance.audit import merkle, parallel, prefix, store
+from appliance.audit.anchors import Anchor
+from appliance.audit.chain import Chain, ChainHead, Stored
+from appliance.audit.entry import FIELDS, GENESIS
+from appliance.audit.epochs import Epoch, Epochs
 from appliance.audit.ledger import VerifiedRecord
+from appliance.audit.merkle import HASH_BYTES, Frontier, leaf_hash
+from appliance.audit.notary import anchors_of
+from appliance.audit.prefix import Walked
+from appliance.audit.tree import HEIGHT, WIDTH, Tree, split
 from appliance.errors import ApplianceError, TamperedError
 
-_SELECT = "SELECT seq, entry, leaf, " + ", ".join(store.COLUMNS) + " FROM entries"  # noqa: S608 - fixed names
-_ROW_OF_INDEX = re.compile(r"^row (\d+) missing from index (\w+)")
+PRUNE = "record.prune"
+_FIELD_SET = frozenset(FIELDS)
 
 
-def verify_file(path: Path) -> VerifiedRecord:
+@dataclass(frozen=True)
+class Opened:
+    """A record that may be written: its name, its epochs, and how far it is signed.
+
+    `opened` is the time of the entry that the current epoch began with, None in an empty record.
+    """
+
+    log: str
+    epochs: Epochs
+    signed: int
+    opened: str | None
+
+
+def verify_file(
+    path: Path, folders: Sequence[Path] = (), given: Sequence[Anchor] = (), *, processes: int = 0
+) -> VerifiedRecord:
     """Walk the record in `path`; raise TamperedError with `.seq` and `.what` if it is not whole.
+
+    Anchors are looked for beside the record and in `folders`, and `given` are added. With
+    `processes` 0 all cores help with a long record.
 
     Raises NotInitialisedError when the file is missing, UnavailableError when it cannot be read.
     """
     with store.translated(), contextlib.closing(store.open_reader(path)) as connection:
         # One snapshot: the ledger may go on writing meanwhile.
         connection.execute("BEGIN")
-        verified = walk(connection)
+        record = _Record(connection, (anchors_of(path), *folders), given)
+        with _naming_damage(connection):
+            verified = record.verify(parallel.walker(path, connection, processes))
         _check_integrity(connection)
     return verified
 
 
-def walk(connection: sqlite3.Connection) -> VerifiedRecord:
-    """Do steps 2 to 4 over an open connection."""
-    _check_schema(connection)
-    walker = _Walker(store.read_log_id(connection))
-    try:
-        for row in connection.execute(f"{_SELECT} ORDER BY seq"):
-            walker.add(row)
-    except sqlite3.DatabaseError as error:
-        _read_around(connection, walker, store.translate(error))
-    head = store.read_head(connection)
-    if walker.chain.head.size < head.size:
-        raise TamperedError(
-            walker.chain.head.size, f"it is missing; the head counts {head.size} entries"
-        )
-    if walker.chain.head != head:
-        last = walker.chain.head.size - 1
-        raise TamperedError(max(last, 0), "the head does not name it as the last entry")
-    return VerifiedRecord(head.size, walker.first_t, walker.last_t, head)
+def check_start(connection: sqlite3.Connection, folders: Iterable[Path]) -> Opened:
+    """Verify what a start needs: keys, the newest checkpoint, and everything after it.
+
+    Raises TamperedError when the record must not be written.
+    """
+    return _Record(connection, folders, ()).check_tail()
 
 
-class _Walker:
-    """The chain, and the search columns beside it."""
+class _Record:
+    """One snapshot of a record, and what is known of it so far."""
 
-    def __init__(self, log: str) -> None:
-        self.chain = Chain(log)
-        self.first_t: str | None = None
-        self.last_t: str | None = None
-
-    def add(self, row: tuple[Any, ...]) -> None:
-        seq, data, leaf, *columns = row
-        if type(data) is not bytes or type(leaf) is not bytes:
-            raise TamperedError(seq, "its bytes are stored as something else")
-        value = self.chain.add(Stored(seq, data, leaf))
-        try:
-            expected = store.derived(value)
-        except (KeyError, TypeError) as error:
-            raise TamperedError(seq, f"its fields are of the wrong kind ({error})") from error
-        if tuple(columns) != expected:
-            name = next(
-                name
-                for name, found, meant in zip(store.COLUMNS, columns, expected, strict=True)
-                if found != meant
+    def __init__(
+        self, connection: sqlite3.Connection, folders: Iterable[Path], given: Sequence[Anchor]
+    ) -> None:
+        self._connection = connection
+        _check_schema(connection)
+        self._log, first_key = store.read_meta(connection)
+        self._head = store.read_head(connection)
+        self._epochs = Epochs(self._log, store.read_epochs(connection))
+        if self._epochs.all[0].key != first_key:
+            raise TamperedError(None, "it names two first keys")
+        self._tree = Tree(connection)
+        pruned = self._head.pruned
+        if pruned % WIDTH or not 0 <= pruned <= self._head.size:
+            raise TamperedError(None, f"its head says that {pruned} entries were let go")
+        self._anchors = [*anchoring.at_hand(folders, self._log), *given]
+        self._checkpoints = connection.execute(
+            "SELECT size, note FROM checkpoints ORDER BY size"
+        ).fetchall()
+        self._signed = self._checkpoints[-1][0] if self._checkpoints else 0
+        if self._signed > self._head.size:
+            raise TamperedError(
+                self._head.size, f"it is missing; a checkpoint covers {self._signed} entries"
             )
-            raise TamperedError(seq, f"its search column {name!r} does not say what the entry says")
-        self.first_t = self.first_t or value["t"]
-        self.last_t = value["t"]
 
+    def verify(self, walk: parallel.Walk) -> VerifiedRecord:
+        """Do steps 3 to 7."""
+        pruned = self._head.pruned
+        self._check_pruned_leftovers()
+        marks = {size for size, _ in self._checkpoints}
+        marks |= {anchor.checkpoint.size for anchor in self._anchors}
+        within = sorted(mark for mark in marks if pruned < mark <= self._signed)
+        before = self._tree.leaf(pruned - 1) if pruned else GENESIS
+        walked = walk(pruned, self._signed, before, within)
+        roots = self._roots(walked, within)
+        self._check_checkpoints(self._checkpoints, roots)
+        tail = self._walk_tail(walked.leaf, self._frontier_at(self._signed, roots))
+        self._check_tiles(walked.tiles)
+        self._check_stated([*walked.stated, *tail])
+        anchored = anchoring.check(
+            self._anchors, self._epochs, self._head.size,
+            lambda size: roots.get(size) or self._tree.root(size),
+        )  # fmt: skip
+        return VerifiedRecord(
+            entries=self._head.size,
+            first_t=self._time_of(pruned),
+            last_t=self._time_of(self._head.size - 1),
+            head=self._head.chain,
+            pruned=pruned,
+            signed=self._signed,
+            anchored=anchored,
+        )
 
-def _read_around(connection: sqlite3.Connection, walker: _Walker, found: ApplianceError) -> None:
-    """Ask for one entry after the other from where the walk broke off; always raises."""
-    if not isinstance(found, TamperedError):
-        raise found
-    while True:
-        seq = walker.chain.head.size
+    def check_tail(self) -> Opened:
+        """Do the same from the newest checkpoint on."""
+        newest = self._checkpoints[-1:]
+        self._walk_edge()
+        signed = self._tree.frontier(self._signed)
+        self._check_checkpoints(newest, {self._signed: signed.root()})
+        before = self._tree.leaf(self._signed - 1) if self._signed else GENESIS
+        self._walk_tail(before, signed)
+        self._check_hand_overs()
+        anchoring.check(self._anchors, self._epochs, self._head.size, self._tree.root)
+        first = self._time_of(self._epochs.current.seq or 0)
+        return Opened(self._log, self._epochs, self._signed, first)
+
+    def _walk_edge(self) -> None:
+        """Walk the unfinished tile before the newest checkpoint: an error there names its entry."""
+        start = self._signed - self._signed % WIDTH
+        before = self._tree.leaf(start - 1) if start else GENESIS
+        prefix.walk(self._connection, start, self._signed, before, ())
+
+    def _roots(self, walked: Walked, marks: Sequence[int]) -> dict[int, bytes]:
+        """Return the root of the tree at every mark, out of what the walk found."""
+        frontier = self._tree.frontier(self._head.pruned)
+        roots: dict[int, bytes] = {}
+        waiting = list(marks)
+        for number in range(len(walked.tiles) + 1):
+            while waiting and waiting[0] < frontier.size + WIDTH:
+                mark = waiting.pop(0)
+                roots[mark] = _extended(frontier, mark, walked.partial.get(mark, ())).root()
+            if number < len(walked.tiles):
+                frontier.add_subtree(walked.tiles[number], WIDTH)
+        return roots
+
+    def _frontier_at(self, size: int, roots: dict[int, bytes]) -> Frontier:
+        """Return the tree at `size`, as the tiles have it; its root must be the one found."""
+        frontier = self._tree.frontier(size)
+        if size > self._head.pruned and frontier.root() != roots[size]:
+            raise TamperedError(None, "its tiles do not lead to the root of its entries")
+        return frontier
+
+    def _check_checkpoints(
+        self, checkpoints: Sequence[tuple[int, str]], roots: dict[int, bytes]
+    ) -> None:
+        whole = 0
+        for size, note in checkpoints:
+            try:
+                point = self._epochs.check(note).checkpoint
+            except ApplianceError as error:
+                raise TamperedError(
+                    whole, f"the checkpoint after it, over {size} entries, is not good: "
+                    f"{error.message}",
+                ) from error  # fmt: skip
+            if point.size != size or point.root != (roots.get(size) or self._tree.root(size)):
+                self._check_last(size, point.root)
+                raise TamperedError(
+                    whole,
+                    f"it or one after it, up to entry {size - 1}, is another than the one that "
+                    f"the checkpoint over {size} entries was signed for",
+                )
+            whole = size
+
+    def _check_last(self, size: int, root: bytes) -> None:
+        """Raise for entry `size` - 1 if it alone, the last one that is signed, is another.
+
+        Then the signed root comes out with the hash that is named after it in its place.
+        """
+        if size != self._signed or not 0 < size <= self._head.size:
+            return
+        follower = store.read_entry(self._connection, size)
+        named = self._head.leaf if follower is None else prefix.named(follower)
+        tree = self._tree.frontier(size - 1)
+        if len(named) == HASH_BYTES:
+            tree.add(named)
+        if tree.root() == root:
+            raise TamperedError(size - 1, "its bytes do not give the leaf hash named after it")
+
+    def _walk_tail(self, leaf: bytes, tree: Frontier) -> list[tuple[int, bytes]]:
+        """Check each entry after the newest checkpoint; return those to look at."""
+        chain, stated = Chain(self._log, ChainHead(tree.size, leaf)), []
+        leaves: list[bytes] = []
+        rows = self._connection.execute(
+            "SELECT seq, entry FROM entries WHERE seq >= ? ORDER BY seq", (tree.size,)
+        )
+        for seq, data in rows:
+            if type(data) is not bytes:
+                raise TamperedError(seq, "its bytes are stored as something else")
+            stored = Stored(seq, data, leaf_hash(data))
+            value = self._added(chain, stored)
+            tree.add(stored.leaf)
+            leaves.append(stored.leaf)
+            if value["action"] in {handing_over.ACTION, PRUNE}:
+                stated.append((seq, data))
+        self._check_head(chain.head, tree)
+        self._check_tail_tiles(leaves)
+        return stated
+
+    def _check_tail_tiles(self, leaves: Sequence[bytes]) -> None:
+        """Hold the full tiles after the newest checkpoint against the leaf hashes found there."""
+        for index in range(self._signed // WIDTH, self._head.size // WIDTH):
+            start = max(index * WIDTH, self._signed)
+            expected = leaves[start - self._signed :][: (index + 1) * WIDTH - start]
+            found = self._tree.tile(0, index)
+            if found is None:
+                raise TamperedError(index * WIDTH, "the tile that covers it is missing")
+            pairs = zip(expected, split(found)[start % WIDTH :], strict=True)
+            for seq, (leaf, stored) in enumerate(pairs, start):
+                if leaf != stored:
+                    raise TamperedError(seq, "its bytes do not give the leaf hash in its tile")
+
+    def _added(self, chain: Chain, stored: Stored) -> dict[str, Any]:
+        before = chain.head
         try:
-            row = connection.execute(f"{_SELECT} WHERE seq = ?", (seq,)).fetchone()
-        except sqlite3.DatabaseError as error:
-            raise TamperedError(seq, f"it cannot be read; sqlite says: {error}") from error
-        if row is None:
-            raise TamperedError(seq, f"it cannot be found; {found.what}")
-        walker.add(row)
+            return chain.add(stored)
+        except TamperedError as error:
+            if error.seq == stored.seq - 1 >= 0 and stored.seq == before.size:
+                raise prefix.broken_link(self._connection, stored.seq) from error
+            raise
+
+    def _check_head(self, reached: ChainHead, tree: Frontier) -> None:
+        head = self._head
+        if reached.size < head.size:
+            raise TamperedError(reached.size, f"it is missing; the head counts {head.size} entries")
+        if reached != head.chain or tree.roots != head.tree().roots:
+            last = max(reached.size - 1, 0)
+            raise TamperedError(last, "the head does not name it as the last entry")
+
+    def _check_tiles(self, walked: Sequence[bytes]) -> None:
+        """Every full tile is there, says what those below it say, and there is no other."""
+        lower = [self._tile_root(0, n) for n in range(self._head.pruned // WIDTH)]
+        lower += walked
+        lower += [self._tile_root(0, n) for n in range(len(lower), self._head.size // WIDTH)]
+        count, level = len(lower), 1
+        while len(lower) >= WIDTH:
+            full = range(len(lower) // WIDTH)
+            for index in full:
+                if self._tree.tile(level, index) != b"".join(lower[index * WIDTH :][:WIDTH]):
+                    raise TamperedError(
+                        index << (level + 1) * HEIGHT,
+                        f"the tile of level {level} from it on is not that of the tiles below",
+                    )
+            lower = [merkle.root(lower[index * WIDTH :][:WIDTH]) for index in full]
+            count, level = count + len(lower), level + 1
+        there = self._connection.execute("SELECT count(*) FROM tiles").fetchone()[0]
+        if there != count:
+            raise TamperedError(None, f"it has {there} tiles, and should have {count}")
+
+    def _tile_root(self, level: int, index: int) -> bytes:
+        return merkle.root(self._tree.hashes(level, index * WIDTH, (index + 1) * WIDTH))
+
+    def _check_pruned_leftovers(self) -> None:
+        """What was kept of the pruned entries, such as hand-overs, is still what was signed."""
+        rows = self._connection.execute(
+            "SELECT seq, entry FROM entries WHERE seq < ? ORDER BY seq", (self._head.pruned,)
+        )
+        for seq, data in rows:
+            if seq < 0:
+                raise TamperedError(seq, "no entry has this number")
+            if type(data) is not bytes or leaf_hash(data) != self._tree.leaf(seq):
+                raise TamperedError(seq, "its bytes do not give the leaf hash in its tile")
+
+    def _check_stated(self, stated: Iterable[tuple[int, bytes]]) -> None:
+        """Hold the hand-overs and the pruning against what the entries state."""
+        values = [(seq, _value(seq, data)) for seq, data in stated]
+        known = {epoch.seq for epoch in self._epochs.all}
+        for seq, value in values:
+            if value["action"] == handing_over.ACTION and seq not in known:
+                raise TamperedError(seq, "it hands over to a key that the table does not have")
+        self._check_hand_overs()
+        if self._head.pruned and not any(
+            self._lets_go(seq, value) for seq, value in values if value["action"] == PRUNE
+        ):
+            raise TamperedError(0, "it is missing, and no signed entry states that it was let go")
+
+    def _lets_go(self, seq: int, value: dict[str, Any]) -> bool:
+        """Tell whether an entry states what was pruned; a chain without a signature is no proof."""
+        stated = value["content"]
+        before = stated.get("before") if isinstance(stated, dict) else None
+        return (
+            type(before) is int
+            and seq < self._signed
+            and value["outcome"] == "success"
+            and self._head.pruned <= before <= seq
+            and stated.get("root") == self._tree.root(before).hex()
+        )
+
+    def _check_hand_overs(self) -> None:
+        sizes = {size for size, _ in self._checkpoints}
+        for epoch in self._epochs.all[1:]:
+            self._epochs.check_entry(epoch, self._entry(epoch))
+            if epoch.closing not in sizes:
+                raise TamperedError(
+                    epoch.seq, f"the checkpoint that hands over to epoch {epoch.number} is missing"
+                )
+
+    def _entry(self, epoch: Epoch) -> dict[str, Any]:
+        data = None if epoch.seq is None else store.read_entry(self._connection, epoch.seq)
+        if data is None or leaf_hash(data) != self._tree.leaf(epoch.seq or 0):
+            raise TamperedError(epoch.seq, f"it should hand over to epoch {epoch.number}")
+        return _value(epoch.seq, data)
+
+    def _time_of(self, seq: int) -> str | None:
+        data = store.read_entry(self._connection, seq)
+        return None if data is None else str(_value(seq, data)["t"])
+
+
+def _value(seq: int | None, data: bytes) -> dict[str, Any]:
+    """Return what an entry states, which whoever had the key may have made up."""
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise TamperedError(seq, "its bytes are not JSON") from error
+    if not isinstance(value, dict) or value.keys() != _FIELD_SET:
+        raise TamperedError(seq, "it has not the fields of an entry")
+    return value
+
+
+def _extended(frontier: Frontier, size: int, roots: Sequence[bytes]) -> Frontier:
+    """Return the frontier with the subtrees of an unfinished tile added, up to `size`."""
+    longer, rest = frontier.copy(), size - frontier.size
+    for root in roots:
+        leaves = 1 << (rest.bit_length() - 1)
+        longer.add_subtree(root, leaves)
+        rest -= leaves
+    return longer
+
+
+@contextlib.contextmanager
+def _naming_damage(connection: sqlite3.Connection) -> Iterator[None]:
+    """When SQLite finds the file malformed on the way, look for the first entry that is lost."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        found = store.translate(error)
+        if not isinstance(found, TamperedError):
+            raise found from error
+        raise TamperedError(_first_lost(connection), f"it cannot be read; {found.what}") from error
+
+
+def _first_lost(connection: sqlite3.Connection) -> int | None:
+    try:
+        head = store.read_head(connection)
+        for seq in range(head.pruned, head.size):
+            try:
+                if store.read_entry(connection, seq) is None:
+                    return seq
+            except sqlite3.DatabaseError:
+                return seq
+    except (sqlite3.DatabaseError, ApplianceError):
+        return None
+    return None
+
+
+def _check_integrity(connection: sqlite3.Connection) -> None:
+    """What a walk in order tolerates may still hide an entry from whoever asks by its number."""
+    message = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
+    if message != "ok":
+        raise TamperedError(None, f"sqlite says: {message}")
 
 
 def _check_schema(connection: sqlite3.Connection) -> None:
@@ -119,15 +409,3 @@ def _check_schema(connection: sqlite3.Connection) -> None:
         if there.get(name) != store.SCHEMA.get(name):
             state = "missing" if name not in there else "not as it was made"
             raise TamperedError(None, f"its table, index or trigger {name!r} is {state}")
-
-
-def _check_integrity(connection: sqlite3.Connection) -> None:
-    messages = [str(row[0]) for row in connection.execute("PRAGMA integrity_check")]
-    if messages == ["ok"]:
-        return
-    named = [(int(m[1]) - 1, m[2]) for text in messages if (m := _ROW_OF_INDEX.match(text))]
-    if named:
-        # SQLite counts rows from 1 in the order of the table, entries count from 0.
-        seq, index = min(named)
-        raise TamperedError(seq, f"the index {index!r} does not find it")
-    raise TamperedError(None, f"sqlite says: {messages[0]}")

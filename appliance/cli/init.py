@@ -25,7 +25,9 @@ from appliance.operations.setup import Initialised, initialise
 def init(invocation: Invocation, demo: Path | None) -> None:
     """Make the state folder, once.
 
-    In it: the keys, an empty record, the databases, and the first administrator.
+    In it: the keys, an empty record, the databases, and the first administrator. The record's
+    first public key is printed: whoever has it on paper can later prove the record, without
+    trusting this machine.
 
     The first passwords are printed once. They are stored only as argon2id hashes, so write them
     down now. A folder that holds anything is refused and left as it is.
@@ -39,7 +41,12 @@ def init(invocation: Invocation, demo: Path | None) -> None:
     made = initialise(invocation.config, console_actor(), demo)
     credentials = [vars(credential) for credential in made.credentials]
     invocation.present(
-        {"state": str(invocation.config.state), "log": made.log_id, "credentials": credentials},
+        {
+            "state": str(invocation.config.state),
+            "log": made.log_id,
+            "key": made.key,
+            "credentials": credentials,
+        },
         lambda: _print(invocation, made),
     )
 
@@ -49,4 +56,6 @@ def _print(invocation: Invocation, made: Initialised) -> None:
         presenting.say(f"{credential.role} {credential.name} {credential.password}")
     presenting.remark(f"made {invocation.config.state}; its record is named {made.log_id}")
     presenting.remark("the passwords above are shown this once: write them down now")
+    presenting.remark("the record's first public key, to be kept on paper by whoever audits it:")
+    presenting.remark(made.key)
     presenting.remark(f"next: appliance --state {invocation.state} run")

@@ -38,12 +38,19 @@ ENGINE_THREADS = 128
 def make_ledger(config: Config) -> Made:
     """Return the record's service; verifies the record first and refuses to start when it lies."""
     from appliance.audit.access import boot_id
+    from appliance.audit.intake import Intake, socket_beside
     from appliance.audit.log import Log
     from appliance.audit.service import create_app
     from appliance.clock import System
 
     log = Log(config.paths.audit_db, System(), boot_id(), config.ledger)
-    return create_app(log), log.close
+    intake = Intake(log, socket_beside(config.paths.ledger_socket))
+
+    def stop() -> None:
+        intake.close()
+        log.close()
+
+    return create_app(log), stop
 
 
 def make_engine(config: Config) -> Made:
@@ -82,6 +89,7 @@ def make_gateway(config: Config) -> Made:
             operations.asking.shutdown()
             caretaker.stop()
             recorder.note(part, "appliance.stop", Outcome.SUCCESS, entity="gateway")
+            operations.anchor_round.run_due(stopping=True)
 
         ending = threading.Thread(target=end)
         ending.start()

@@ -6,11 +6,14 @@ itself. That the record was verified is then recorded, if the record can be writ
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
+from appliance.audit import anchors as anchoring
 from appliance.audit.actions import Outcome
+from appliance.audit.anchors import Anchor
 from appliance.audit.ledger import VerifiedRecord
 from appliance.audit.verify import verify_file
 from appliance.cli import presenting
@@ -26,10 +29,21 @@ from appliance.errors import ApplianceError, NotFoundError
     type=click.Path(path_type=Path, dir_okay=False),
     help="Verify this copy of a record instead; nothing is recorded then.",
 )
+@click.option(
+    "--anchor",
+    "given",
+    type=click.Path(path_type=Path, dir_okay=False),
+    multiple=True,
+    metavar="FILE",
+    help="Also hold the record against this checkpoint, kept elsewhere. May be given often.",
+)
 @json_option
 @pass_invocation
-def verify(invocation: Invocation, file: Path | None) -> None:
-    """Verify the whole record: every entry, its hash, its place in the chain, the head.
+def verify(invocation: Invocation, file: Path | None, given: tuple[Path, ...]) -> None:
+    """Verify the whole record: every entry, its place, the tree, every checkpoint and key.
+
+    What is whole is shown in three parts: what a checkpoint kept elsewhere vouches for, what is
+    signed but only in the record itself, and the newest entries that are not signed yet.
 
     Exit 0 means whole. Exit 3 means that it was altered, and the first bad entry is named. It
     works while the appliance runs, while it is stopped, and on a copy.
@@ -37,13 +51,17 @@ def verify(invocation: Invocation, file: Path | None) -> None:
     \b
     Examples:
       appliance audit verify
+      appliance audit verify --anchor /media/stick/hospital-4200.checkpoint
       appliance audit verify --file /media/stick/audit.db
     """
+    anchors = [anchoring.read(path) for path in given]
     if file is not None:
-        _present(invocation, _verified_copy(file), None)
+        _present(invocation, _verified_copy(file, anchors), None)
         return
+    settings = invocation.config.ledger
+    folders = [Path(folder) for folder in settings.anchor_folders]
     try:
-        verified = verify_file(invocation.config.paths.audit_db)
+        verified = verify_file(invocation.config.paths.audit_db, folders, anchors)
     except ApplianceError as error:
         problem = _recorded(invocation, error)
         if problem == error.message:
@@ -53,10 +71,10 @@ def verify(invocation: Invocation, file: Path | None) -> None:
     _present(invocation, verified, _recorded(invocation, verified))
 
 
-def _verified_copy(file: Path) -> VerifiedRecord:
+def _verified_copy(file: Path, anchors: Sequence[Anchor]) -> VerifiedRecord:
     if not file.exists():
         raise NotFoundError(f"there is no file {file}", hint="check the path")
-    return verify_file(file)
+    return verify_file(file, (), anchors)
 
 
 def _recorded(invocation: Invocation, result: VerifiedRecord | ApplianceError) -> str | None:
@@ -73,7 +91,8 @@ def _recorded(invocation: Invocation, result: VerifiedRecord | ApplianceError) -
             if isinstance(result, ApplianceError):
                 facts["code"], outcome = result.code, Outcome.FAILURE
             else:
-                facts["entries"], outcome = result.entries, Outcome.SUCCESS
+                facts |= result.facts()
+                outcome = Outcome.SUCCESS
             recorder.note(actor, "record.verify", outcome, content=facts)
     except ApplianceError as error:
         return error.message
@@ -83,23 +102,38 @@ def _recorded(invocation: Invocation, result: VerifiedRecord | ApplianceError) -
 
 
 def _present(invocation: Invocation, verified: VerifiedRecord, problem: str | None) -> None:
-    head = verified.head.leaf.hex()
     value = {
         "whole": True,
         "entries": verified.entries,
         "first": verified.first_t,
         "last": verified.last_t,
-        "head": head,
+        "pruned": verified.pruned,
+        "anchored": verified.anchored,
+        "signed": verified.signed,
+        "head": verified.head.leaf.hex(),
         "recorded": problem is None,
     }
+    invocation.present(value, lambda: _print(verified, problem))
 
-    def people() -> None:
-        presenting.say(f"whole: {verified.entries} entries, the first of {verified.first_t}, "
-                       f"the last of {verified.last_t}")  # fmt: skip
-        presenting.say(f"head {head}")
-        _mention(problem)
 
-    invocation.present(value, people)
+def _print(verified: VerifiedRecord, problem: str | None) -> None:
+    there = verified.entries - verified.pruned
+    presenting.say(
+        f"whole: {there} entries, the first of {verified.first_t}, the last of {verified.last_t}"
+    )
+    for name, first, stop in verified.ranges():
+        presenting.say(f"{name:<24} {_range(first, stop)}")
+    presenting.say(f"head {verified.head.leaf.hex()}")
+    if verified.anchored < verified.signed:
+        presenting.remark(
+            "next: keep a checkpoint elsewhere, so that nobody with this machine can change what "
+            "is only signed: appliance audit anchor --to FOLDER"
+        )
+    _mention(problem)
+
+
+def _range(first: int, stop: int) -> str:
+    return "none" if first >= stop else f"entries {first} to {stop - 1}"
 
 
 def _mention(problem: str | None) -> None:

@@ -42,9 +42,10 @@ class Credential:
 
 @dataclass(frozen=True)
 class Initialised:
-    """What `initialise` made: the record's name and the first credentials."""
+    """What `initialise` made: the record's name and first verifier key, the first credentials."""
 
     log_id: str
+    key: str
     credentials: tuple[Credential, ...]
 
 
@@ -91,14 +92,16 @@ def _fill(config: Config, actor: Actor, demo: Path | None) -> Initialised:
     appliance = assemble(config)
     try:
         recorder = Recorder(appliance.ledger)
-        recorder.note(actor, "appliance.init", Outcome.SUCCESS, entity=log_id)
+        key = appliance.ledger.keys()[0].key
+        stated = {"key": key}
+        recorder.note(actor, "appliance.init", Outcome.SUCCESS, entity=log_id, content=stated)
         credentials = [_account(appliance, recorder, actor, Role.ADMINISTRATOR, "admin")]
         if demo is not None:
             credentials.insert(0, _account(appliance, recorder, actor, Role.CLINICIAN, "demo"))
             _bring_in_demo(appliance, recorder, actor, demo)
     finally:
         appliance.close()
-    return Initialised(log_id, tuple(credentials))
+    return Initialised(log_id, key, tuple(credentials))
 
 
 def _make_parts(config: Config) -> str:

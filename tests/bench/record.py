@@ -24,15 +24,16 @@ from tests.unit.audit import samples
 SINGLE = 2_000
 GROUPED = 8_000
 CALLERS = 32
-VERIFIED = 20_000
+VERIFIED = 300_000
 
 
 class Record:
-    """The four subjects, each in a fresh folder on the same disk."""
+    """The subjects, each in a fresh folder on the same disk."""
 
     def __init__(self, disk: Path) -> None:
         self._disk = disk
         self._entry = self._sample()
+        self._long: Path | None = None
 
     def bare(self) -> Mapping[str, float]:
         """SQLite alone: one row with the bytes of an entry, one commit, WAL, FULL."""
@@ -86,14 +87,35 @@ class Record:
         }
 
     def verified(self) -> Mapping[str, float]:
-        """The whole file verified on one core."""
-        with tempfile.TemporaryDirectory(dir=self._disk) as folder:
-            log = samples.opened(samples.make(Path(folder)))
-            _timed_by_many(lambda number: log.append(samples.event(number)), VERIFIED)
-            log.close()
+        """A whole record verified, chain, tree and checkpoints, on one core and on two."""
+        record = self._long_record()
+        seconds = {}
+        for processes in (1, 2):
             started = time.perf_counter()
-            verify_file(log.path)
-            return {"events_per_s": VERIFIED / (time.perf_counter() - started)}
+            found = verify_file(record, processes=processes)
+            seconds[processes] = time.perf_counter() - started
+        # The newest checkpoint alone, and what came after it: what a start has to read.
+        started = time.perf_counter()
+        samples.opened(record).close()
+        start_ms = (time.perf_counter() - started) * 1e3
+        return {
+            "events_per_s_1": found.entries / seconds[1],
+            "events_per_s_2": found.entries / seconds[2],
+            "start_ms": start_ms,
+        }
+
+    def _long_record(self) -> Path:
+        if self._long is None:
+            self._long = samples.make(Path(tempfile.mkdtemp(dir=self._disk)))
+            log = samples.opened(self._long)
+            for first in range(0, VERIFIED, 500):
+                log.append_many([samples.event(first + n) for n in range(500)])
+            log.close()
+        return self._long
+
+    def close(self) -> None:
+        if self._long is not None:
+            shutil.rmtree(self._long.parent)
 
     def _sample(self) -> bytes:
         folder = Path(tempfile.mkdtemp(dir=self._disk))
@@ -116,6 +138,7 @@ def main() -> None:
             "verification": record.verified,
         }
     )
+    record.close()
     bare = harness.median(rows, "bare sqlite commit", "us_per_event")
     inside = harness.median(rows, "inside the ledger", "us_per_event")
     called = harness.median(rows, "through the socket", "us_per_event")
@@ -129,7 +152,8 @@ def main() -> None:
             "append_call_vs_bare": called / bare,
             "append_group_vs_single": many / one,
             "events_per_commit_32": harness.median(rows, "inside, 32 threads", "per_commit"),
-            "verify_one_core": harness.median(rows, "verification", "events_per_s"),
+            "verify_one_core": harness.median(rows, "verification", "events_per_s_1"),
+            "verify_two_cores": harness.median(rows, "verification", "events_per_s_2"),
         },
     )
 

@@ -16,6 +16,7 @@ from gunicorn.app.base import BaseApplication
 
 from appliance.audit.access import boot_id
 from appliance.audit.client import LedgerClient
+from appliance.audit.intake import Intake, socket_beside
 from appliance.audit.log import Log
 from appliance.audit.service import create_app
 from appliance.clock import System
@@ -42,7 +43,9 @@ class _Application(BaseApplication):  # type: ignore[misc]  # gunicorn ships no 
     def load(self) -> Flask:
         # In the worker, after the fork: the log's thread would not survive it.
         settings = Settings(reserve_bytes=RESERVE_BYTES)
-        return create_app(Log(self._record, System(), boot_id(), settings))
+        log = Log(self._record, System(), boot_id(), settings)
+        Intake(log, socket_beside(self._socket))
+        return create_app(log)
 
 
 class LedgerService:

@@ -12,6 +12,7 @@ import pytest
 
 from appliance.audit.access import open_ledger
 from appliance.audit.client import LedgerClient, _Connection
+from appliance.audit.intake import LENGTH, socket_beside
 from appliance.audit.log import Log
 from appliance.audit.verify import verify_file
 from appliance.clock import System
@@ -73,23 +74,57 @@ class Listener:
         self._thread.join()
 
 
-@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{", b"no"])
+@pytest.mark.parametrize(
+    "answer", [b"", b"\x00\x00", b'\x00\x00\x00\x63{"seq": 1', b"HTTP/1.1 400 Bad Request\r\n\r\n"]
+)
 def test_append_whose_answer_is_lost_is_not_repeated(tmp_path: Path, answer: bytes) -> None:
     """When the ledger dies before it answered, the event is sent once and the caller is told."""
-    listener = Listener(tmp_path / "ledger.sock", answer)
+    listener = Listener(tmp_path / "ledger.add", answer)
     with pytest.raises(RecordUnavailableError, match="not known"):
         LedgerClient(tmp_path / "ledger.sock").append(samples.event())
     listener.close()
     assert listener.requests == 1
 
 
-def test_answer_that_is_not_ours_is_unavailable(tmp_path: Path) -> None:
-    """Whatever else listens on the socket is not taken for a ledger."""
-    listener = Listener(tmp_path / "s", b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nno")
-    with pytest.raises(RecordUnavailableError):
-        LedgerClient(tmp_path / "s").append(samples.event())
+@pytest.mark.parametrize("body", [b"", b"no", b"[]", b"{}", b'{"seq": 1, "leaf": "x", "t": "t"}'])
+def test_answer_that_is_not_ours_is_unavailable(tmp_path: Path, body: bytes) -> None:
+    """Whatever else listens on the socket for events is not taken for a ledger."""
+    listener = Listener(tmp_path / "s.add", LENGTH.pack(len(body)) + body)
+    with pytest.raises(RecordUnavailableError, match="understood"):
+        LedgerClient(tmp_path / "s.sock").append(samples.event())
     listener.close()
     assert listener.requests == 1
+
+
+def test_http_answer_that_is_not_ours_is_unavailable(tmp_path: Path) -> None:
+    """Whatever else listens on the socket for reading is not taken for a ledger."""
+    listener = Listener(tmp_path / "s", b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nno")
+    with pytest.raises(RecordUnavailableError):
+        LedgerClient(tmp_path / "s").head()
+    listener.close()
+    assert listener.requests == 1
+
+
+def test_asking_whether_it_answers_keeps_no_connections(tmp_path: Path) -> None:
+    """A ledger that is asked again and again whether it is there costs two connections."""
+    running = LedgerService(samples.make(tmp_path), tmp_path / "ledger.sock").start()
+    client = LedgerClient(running.socket)
+    assert client.answers()
+    before = len(os.listdir("/proc/self/fd"))
+    assert all(client.answers() for _ in range(20))
+    assert len(os.listdir("/proc/self/fd")) == before
+    client.close()
+    running.stop()
+
+
+def test_answers_needs_both_sockets(tmp_path: Path) -> None:
+    """A ledger that can be read but takes no events is not well."""
+    running = LedgerService(samples.make(tmp_path), tmp_path / "ledger.sock").start()
+    socket_beside(running.socket).unlink()
+    client = LedgerClient(running.socket)
+    assert not client.answers()
+    client.close()
+    running.stop()
 
 
 def test_export_that_breaks_off_raises(tmp_path: Path) -> None:

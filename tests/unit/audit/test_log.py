@@ -14,23 +14,12 @@ import pytest
 
 from appliance.audit.entry import leaf_hash
 from appliance.audit.log import Log
-from appliance.clock import System
 from appliance.errors import (
     BadInputError,
     RecordUnavailableError,
     TooLargeError,
 )
 from tests.unit.audit import samples
-
-
-class Stepping(System):
-    """A clock whose wall time is set by the test."""
-
-    def __init__(self, *times: float) -> None:
-        self._times = list(times)
-
-    def now(self) -> float:
-        return self._times.pop(0)
 
 
 def test_receipt_names_the_entry(log: Log) -> None:
@@ -104,8 +93,11 @@ def test_object_that_is_no_event_is_refused(log: Log) -> None:
 
 def test_clock_set_back_is_recorded_as_stated(tmp_path: Path) -> None:
     """A wall clock that goes back is recorded as it was; order is by number."""
-    log = Log(samples.make(tmp_path), Stepping(2e9, 1e9), samples.BOOT, samples.SETTINGS)
-    first, second = log.append(samples.event(0)), log.append(samples.event(1))
+    clock = samples.SetClock()
+    log = samples.opened(samples.make(tmp_path), clock=clock)
+    first = log.append(samples.event(0))
+    clock.seconds -= 60
+    second = log.append(samples.event(1))
     assert (first.seq, second.seq) == (0, 1)
     assert first.t > second.t
     assert log.verify().entries == 2
@@ -124,7 +116,10 @@ def test_boot_and_monotonic_time_are_recorded(log: Log) -> None:
 def test_record_is_private(log: Log) -> None:
     """Nobody but the owner may read the record or what lies beside it."""
     log.append(samples.event())
-    modes = {item.name: item.stat().st_mode & 0o777 for item in log.path.parent.iterdir()}
+    log.checkpoint()
+    modes = {item.name: item.stat().st_mode & 0o777 for item in log.path.parent.rglob("*")}
+    assert modes.pop("audit.keys") == modes.pop("audit.anchors") == 0o700
+    assert modes.pop("0.key") == 0o400
     assert set(modes.values()) == {0o600}, modes
 
 
@@ -202,9 +197,15 @@ def test_head_changed_behind_the_ledger_stops_it(log: Log) -> None:
 @pytest.mark.parametrize(
     "statement",
     [
-        "UPDATE entries SET user = 'x'",
+        "UPDATE entries SET entry = x''",
         "DELETE FROM entries",
-        "INSERT OR REPLACE INTO entries (seq, entry, leaf) VALUES (0, x'', x'')",
+        "INSERT OR REPLACE INTO entries VALUES (0, x'')",
+        "UPDATE tiles SET hashes = x''",
+        "DELETE FROM tiles",
+        "UPDATE checkpoints SET note = ''",
+        "DELETE FROM checkpoints",
+        "UPDATE epochs SET key = ''",
+        "DELETE FROM epochs",
         "UPDATE meta SET value = 'x'",
         "DELETE FROM meta",
         "DELETE FROM head",
@@ -212,15 +213,60 @@ def test_head_changed_behind_the_ledger_stops_it(log: Log) -> None:
 )
 def test_file_itself_refuses_changes(tmp_path: Path, statement: str) -> None:
     """SQL that changes or removes what was recorded is refused by the file's triggers."""
-    path = samples.make(tmp_path, 2)
+    path = samples.make(tmp_path, 256)
     connection = sqlite3.connect(path)
     with pytest.raises(sqlite3.IntegrityError, match="append-only"):
         connection.execute(statement)
     connection.close()
 
 
-def test_entries_are_read_in_order_over_many_pages(log: Log) -> None:
-    """A range of entries is complete and in order, however many pages it takes."""
-    with ThreadPoolExecutor(16) as pool:
-        list(pool.map(lambda n: log.append(samples.event(n)), range(1_100)))
-    assert [stored.seq for stored in log.entries(20, 1_090)] == list(range(20, 1_090))
+def test_entries_are_exported_in_order_over_many_pages(log: Log) -> None:
+    """An export is complete and in order, however many pages it takes."""
+    samples.fill(log, 1_100)
+    lines = b"".join(log.export("ndjson", samples.ANY)).splitlines()
+    assert [json.loads(line)["seq"] for line in lines] == list(range(1_100))
+
+
+@pytest.mark.parametrize("action", ["record.epoch", "record.prune", "disk.full"])
+def test_what_only_the_ledger_states_is_refused(log: Log, action: str) -> None:
+    """Nobody can record a hand-over, a pruning or a full disk; others in the group are recorded."""
+    forged = samples.event(action=action, content={"epoch": 1, "key": "k", "previous": "p"})
+    first, refused, last = log.append_many([samples.event(0), forged, samples.event(1)])
+    assert isinstance(refused, BadInputError)
+    assert [first.seq, last.seq] == [0, 1]  # type: ignore[union-attr]  # both were recorded
+    with pytest.raises(BadInputError, match="only the ledger"):
+        log.append(forged)
+    assert log.verify().entries == 2
+
+
+class Failing(samples.SetClock):
+    """A clock that can break, and tells when it was asked then."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.works = True
+        self.asked = threading.Event()
+
+    def now(self) -> float:
+        if not self.works:
+            self.asked.set()
+            raise IndexError("there is no time")
+        return super().now()
+
+
+def test_fault_in_a_quiet_second_does_not_end_the_writer(tmp_path: Path) -> None:
+    """Whatever goes wrong while nobody waits, the next event is recorded."""
+    clock = Failing()
+    log = samples.opened(samples.make(tmp_path), clock=clock)
+    log.append(samples.event())
+    clock.works = False
+    assert clock.asked.wait(20)
+    clock.works = True
+    assert log.append(samples.event()).seq == 1
+    log.close()
+
+
+def test_no_events_are_no_entries(log: Log) -> None:
+    """An empty list is answered with an empty list."""
+    assert log.append_many([]) == []
+    assert log.head().size == 0

@@ -14,9 +14,10 @@ import pytest
 from appliance import errors
 from appliance.audit.access import open_ledger
 from appliance.audit.client import LedgerClient, _classes, _Connection, _error
+from appliance.audit.intake import socket_beside, stated
 from appliance.audit.log import Log
 from appliance.audit.query import Query
-from appliance.audit.service import STATUS, _stated, _status, create_app
+from appliance.audit.service import STATUS, _status, create_app
 from appliance.clock import System
 from appliance.config import Config, Paths
 from appliance.errors import (
@@ -113,11 +114,41 @@ def test_refusal_comes_back_as_its_error(client: LedgerClient, call: Any, kind: 
 @pytest.mark.parametrize(
     ("path", "body", "status"),
     [
-        ("/events", b"{", 400),
-        ("/events", b"[]", 400),
-        ("/events", b"\xff", 400),
-        ("/events", b"[" * 100_000, 400),
-        ("/events", b"", 400),
+        ("/prove", b"{", 400),
+        ("/prove", b"[]", 400),
+        ("/prove", b"\xff", 400),
+        ("/prove", b"[" * 100_000, 400),
+        ("/prove", b"", 400),
+        ("/prove", b'{"seq": "1"}', 400),
+        ("/prove", b'{"seq": -1}', 400),
+        ("/prove", b'{"seq": true}', 400),
+        ("/prove", b'{"seq": 1e3}', 400),
+        ("/prove", b'{"seq": 99999999999999999999999}', 404),
+        ("/handover", b"{}", 400),
+        ("/handover", b'{"number": 0}', 404),
+        ("/handover", b'{"number": 99999999999999999999999}', 404),
+        ("/consistency", b"{}", 400),
+        ("/consistency", b'{"old_size": 1}', 400),
+        ("/consistency", b'{"old_size": 1, "note": []}', 400),
+        ("/consistency", b'{"old_size": 1, "note": "x\\n1\\nx\\n\\n"}', 400),
+        ("/prune", b"{}", 400),
+        ("/prune", b'{"before": 256, "agent": [], "basis": "x"}', 400),
+        ("/prune", b'{"before": 256, "agent": {"user": "u"}, "basis": "x"}', 400),
+        (
+            "/prune",
+            b'{"before": 256, "agent": {"user": 1, "role": "r", "method": "m"}, "basis": "x"}',
+            400,
+        ),
+        (
+            "/prune",
+            b'{"before": 256, "agent": {"user": "u", "role": "r", "method": "m"}, "basis": 1}',
+            400,
+        ),
+        (
+            "/prune",
+            b'{"before": 255, "agent": {"user": "u", "role": "r", "method": "m"}, "basis": "x"}',
+            400,
+        ),
         ("/search", b"[]", 400),
         ("/search", b'{"nonsense": 1}', 400),
         ("/search", b'{"limit": 1e3}', 400),
@@ -139,7 +170,8 @@ def test_bad_request_gets_code_message_and_hint(
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
 def test_nothing_can_be_changed_through_the_socket(service: LedgerService, method: str) -> None:
     """There is no method that changes or removes an entry."""
-    assert raw(service, "/events", b"{}", method)[0] in {404, 405}
+    for path in ("/events", "/search", "/keys", "/prune"):
+        assert raw(service, path, b"{}", method)[0] in {404, 405}
 
 
 def test_every_error_class_has_a_status() -> None:
@@ -153,7 +185,7 @@ def test_errors_come_back_as_they_were() -> None:
     """Every error class of the appliance survives the way over the socket by its code."""
     for code, kind in _classes(errors.ApplianceError).items():
         there = kind("what happened", hint="what next")
-        back = _error(json.dumps(_stated(there)).encode())
+        back = _error(json.dumps(stated(there)).encode())
         assert (type(back), back.code, back.message, back.hint) == (
             kind, code, "what happened", "what next",
         )  # fmt: skip
@@ -161,7 +193,7 @@ def test_errors_come_back_as_they_were() -> None:
 
 def test_finding_of_the_verifier_comes_back_whole() -> None:
     """A tampered record is named with entry and finding through the socket too."""
-    back = _error(json.dumps(_stated(TamperedError(7, "it is missing"))).encode())
+    back = _error(json.dumps(stated(TamperedError(7, "it is missing"))).encode())
     assert isinstance(back, TamperedError)
     assert (back.seq, back.what) == (7, "it is missing")
 
@@ -170,12 +202,13 @@ def test_open_ledger_uses_the_running_one(service: LedgerService, tmp_path: Path
     """While the ledger answers, commands speak to it."""
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "ledger.sock").symlink_to(service.socket)
+    (tmp_path / "run" / "ledger.add").symlink_to(socket_beside(service.socket))
     ledger = open_ledger(Paths(tmp_path), Config(tmp_path), System())
     assert isinstance(ledger, LedgerClient)
     ledger.close()
 
 
-@pytest.mark.parametrize("path", ["/events", "/search", "/export"])
+@pytest.mark.parametrize("path", ["/prove", "/search", "/export"])
 def test_oversized_request_is_refused_by_the_service(log: Log, path: str) -> None:
     """The service has its own limit, whatever the client's."""
     response = create_app(log).test_client().post(path, data=b"x" * 600_000)

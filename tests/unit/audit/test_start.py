@@ -62,15 +62,18 @@ def test_changed_entry_refuses_the_start(tmp_path: Path) -> None:
         ("UPDATE head SET size = 4", 4),
         ("UPDATE head SET size = 6", 5),
         ("UPDATE head SET leaf = zeroblob(32)", 4),
-        ("UPDATE entries SET user = 'usr_x' WHERE seq = 3", 3),
+        ("UPDATE head SET frontier = zeroblob(64)", 4),
+        ("UPDATE entries SET entry = x'7b7d' WHERE seq = 3", 3),
+        ("UPDATE entries SET entry = x'7b7d' WHERE seq = 0", 0),
+        ("UPDATE entries SET entry = x'7b7d' WHERE seq = 4", 4),
         ("DELETE FROM entries WHERE seq = 4", 4),
         ("DELETE FROM entries WHERE seq = 1", 1),
     ],
 )
-def test_mismatch_of_head_or_column_refuses_the_start(
+def test_mismatch_of_head_or_entry_refuses_the_start(
     tmp_path: Path, statement: str, seq: int
 ) -> None:
-    """Head, entries and search columns must agree before anything is added."""
+    """Head, entries and checkpoint must agree before anything is added."""
     path = samples.make(tmp_path, 5)
     samples.attack(path, (statement, ()))
     with pytest.raises(TamperedError) as caught:

@@ -6,7 +6,6 @@ import random
 import shutil
 import sqlite3
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -67,19 +66,11 @@ def test_verifying_changes_nothing(copy: Path) -> None:
     assert copy.read_bytes() == before
 
 
-@pytest.mark.parametrize("part", ["entry", "leaf", "column"])
 @pytest.mark.parametrize("seq", range(COUNT))
-def test_flipped_byte_names_its_entry(copy: Path, part: str, seq: int) -> None:
-    """One flipped byte in an entry's bytes, leaf or search column is reported at that entry."""
-    _, entry, leaf = samples.rows(copy)[seq]
-    start = copy.read_bytes().index(entry)
-    offset = {
-        "entry": start + len(entry) // 2,
-        "leaf": start + len(entry) + len(leaf) // 2,
-        # The first search column, the time, follows the leaf.
-        "column": start + len(entry) + len(leaf) + 12,
-    }[part]
-    flip(copy, offset)
+def test_flipped_byte_names_its_entry(copy: Path, seq: int) -> None:
+    """One flipped byte in an entry's bytes is reported at that entry."""
+    _, entry, _ = samples.rows(copy)[seq]
+    flip(copy, copy.read_bytes().index(entry) + len(entry) // 2)
     assert first_bad(copy) == seq
 
 
@@ -87,25 +78,12 @@ def test_any_flipped_bit_in_any_row_is_found(copy: Path) -> None:
     """Seeded random bits over all of every stored row: each is found, at the entry it lies in."""
     original = copy.read_bytes()
     positions = random.Random(7)  # noqa: S311 - reproducible, not secret
-    for seq, entry, leaf in samples.rows(copy):
+    for seq, entry, _ in samples.rows(copy):
         start = original.index(entry)
         for _ in range(5):
-            flip(copy, start + positions.randrange(len(entry) + len(leaf)), positions.randrange(8))
+            flip(copy, start + positions.randrange(len(entry)), positions.randrange(8))
             assert first_bad(copy) == seq
             copy.write_bytes(original)
-
-
-def test_flipped_byte_in_an_index_names_the_entry_it_hides(copy: Path) -> None:
-    """A search index that no longer finds an entry is reported with that entry."""
-    data = copy.read_bytes()
-    in_index = [
-        at for at in _all(data, b"msg_00000017") if b'"' not in data[at - 1 : at + 13]
-    ]  # once in the row's column, once in the index
-    for offset in in_index:
-        flip(copy, offset + 11)
-        assert first_bad(copy) == 17
-        copy.write_bytes(data)
-    assert len(in_index) == 2
 
 
 def test_no_flipped_byte_crashes_the_verifier(copy: Path) -> None:
@@ -131,6 +109,7 @@ def test_damaged_page_names_the_first_entry_in_it(copy: Path) -> None:
     entry = samples.rows(copy)[30][1]
     page = data.index(entry) // 4096 * 4096
     inside = [seq for seq, e, _ in samples.rows(copy) if page <= data.index(e) < page + 4096]
+    assert len(inside) > 1
     data[page : page + 8] = b"\xff" * 8
     copy.write_bytes(data)
     assert first_bad(copy) == min(inside)
@@ -156,15 +135,36 @@ def test_file_of_something_else_is_reported(copy: Path) -> None:
         ("DELETE FROM entries WHERE seq >= 50", 50),
         ("UPDATE entries SET seq = 100 WHERE seq = 59", 59),
         ("UPDATE entries SET seq = -1 WHERE seq = 0", -1),
-        ("UPDATE entries SET role = NULL WHERE seq = 9", 9),
-        ("UPDATE entries SET purpose = 'x' WHERE seq = 9", 9),
+        ("INSERT INTO entries SELECT -1, entry FROM entries WHERE seq = 0", -1),
+        ("INSERT INTO entries SELECT 60, entry FROM entries WHERE seq = 59", 60),
         ("UPDATE head SET size = 61", 60),
+        ("UPDATE head SET size = 59", 59),
         ("UPDATE head SET leaf = x'00'", 59),
+        ("UPDATE head SET leaf = zeroblob(32)", 59),
+        ("UPDATE head SET frontier = x'00'", None),
+        ("UPDATE head SET frontier = zeroblob(128)", 59),
+        ("UPDATE head SET pruned = 1", None),
+        ("UPDATE head SET pruned = -256", None),
+        ("UPDATE head SET pruned = 256", None),
         ("DELETE FROM head", None),
-        ("UPDATE meta SET value = '2' WHERE name = 'schema'", None),
-        ("UPDATE meta SET value = 'other' WHERE name = 'log'", 0),
+        ("UPDATE meta SET value = '3' WHERE name = 'schema'", None),
+        ("UPDATE meta SET value = 'other' WHERE name = 'log'", None),
+        ("UPDATE meta SET value = 'x' WHERE name = 'key'", None),
+        ("DELETE FROM meta WHERE name = 'key'", None),
+        ("DELETE FROM epochs", None),
+        ("UPDATE epochs SET number = 1", None),
+        ("UPDATE epochs SET seq = 3", None),
+        ("UPDATE epochs SET key = 'ward+00000000+AAAA'", None),
+        ("INSERT INTO epochs SELECT 2, 7, key FROM epochs", None),
+        ("INSERT INTO epochs SELECT 1, 7, key FROM epochs", 7),
+        ("UPDATE checkpoints SET note = 'x'", 0),
+        ("UPDATE checkpoints SET note = replace(note, 'ward', 'other')", 0),
+        ("UPDATE checkpoints SET size = 59", 0),
+        ("UPDATE checkpoints SET size = 61", 60),
+        ("INSERT INTO checkpoints SELECT 30, note FROM checkpoints", 0),
+        ("INSERT INTO tiles VALUES (0, 0, zeroblob(8192))", 0),
+        ("INSERT INTO tiles VALUES (3, 9, zeroblob(8192))", None),
         ("CREATE TABLE more (x)", None),
-        ("DROP INDEX entries_by_user", None),
     ],
 )
 def test_change_by_sql_is_reported(copy: Path, statement: str, seq: int | None) -> None:
@@ -220,12 +220,3 @@ def test_record_in_use_can_be_verified(log: Log) -> None:
     writer.join()
     assert sizes == sorted(sizes)
     assert log.verify().entries == log.head().size
-
-
-def _all(data: bytes, text: bytes) -> list[int]:
-    step: Callable[[int], int] = lambda at: data.find(text, at)  # noqa: E731
-    found, at = [], step(0)
-    while at >= 0:
-        found.append(at)
-        at = step(at + 1)
-    return found

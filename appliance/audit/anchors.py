@@ -1,0 +1,91 @@
+"""Checkpoints kept outside the record, against which the record has to hold.
+
+A copy of the record from yesterday is whole in itself; only something that is not in it can tell
+that it is old. Every `*.checkpoint` file in the folders at hand is such a thing. One that cannot
+be read is an error and not skipped: garbling it would otherwise be as good as removing it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from appliance.audit.checkpoint import Checkpoint, SignedCheckpoint
+from appliance.audit.epochs import Epochs
+from appliance.audit.notary import NEWEST
+from appliance.errors import ApplianceError, BadInputError, TamperedError
+
+HINT_OLD = (
+    "nothing was changed; this is an older copy, or entries were cut off: put back the newest "
+    "copy of audit.db with its folders audit.keys and audit.anchors; if the older one has to go "
+    "on, that is a decision for two people, and the entries that are missing are lost"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """One checkpoint at hand; `elsewhere` unless it only lies beside the record itself."""
+
+    name: str
+    signed: SignedCheckpoint
+    elsewhere: bool
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        return self.signed.checkpoint
+
+
+def at_hand(folders: Iterable[Path], origin: str) -> list[Anchor]:
+    """Return the anchors of this log in the folders; those of other logs are left out."""
+    found = []
+    for folder in folders:
+        for path in sorted(folder.glob("*.checkpoint")):
+            anchor = read(path)
+            if anchor.checkpoint.origin == origin:
+                found.append(anchor)
+    return found
+
+
+def read(path: Path) -> Anchor:
+    """Read one file; raise BadInputError naming it when it holds no checkpoint."""
+    try:
+        signed = SignedCheckpoint.parse(path.read_bytes())
+    except (OSError, BadInputError) as error:
+        raise BadInputError(
+            f"the checkpoint file {path} cannot be read: {error}",
+            hint="fetch another copy of it; if there is none, move this file away and say so "
+            "in the report",
+        ) from error
+    return Anchor(str(path), signed, path.name != NEWEST)
+
+
+def check(
+    anchors: Iterable[Anchor], epochs: Epochs, size: int, root_at: Callable[[int], bytes]
+) -> int:
+    """Return the largest size that an anchor kept elsewhere vouches for (0: none).
+
+    Raises TamperedError for the first anchor that the record does not hold against.
+    """
+    most = 0
+    for anchor in sorted(anchors, key=lambda one: one.checkpoint.size):
+        point = anchor.checkpoint
+        if point.size > size:
+            raise TamperedError(
+                size,
+                f"it is missing: {anchor.name} is a checkpoint over {point.size} entries",
+                hint=HINT_OLD,
+            )
+        if root_at(point.size) != point.root:
+            raise TamperedError(
+                None, f"the first {point.size} entries are not those that {anchor.name} vouches for"
+            )
+        try:
+            epochs.check(anchor.signed.note())
+        except ApplianceError as error:
+            raise TamperedError(
+                None, f"its keys are not those that signed {anchor.name} ({error.message})"
+            ) from error
+        if anchor.elsewhere:
+            most = max(most, point.size)
+    return most
