@@ -8,6 +8,7 @@ it came from.
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -21,6 +22,10 @@ SYSTEM_FILE = Path("/etc/appliance/appliance.toml")
 ENVIRONMENT_PREFIX = "APPLIANCE_"
 # Shorthand that `make run` documents; everything else is APPLIANCE_SECTION__KEY.
 SHORTHAND = {"APPLIANCE_PORT": ("gateway", "port")}
+COLLECTOR = re.compile(r"(tcp|tls)://[^\s/@]+:\d{1,5}")
+WITNESS = re.compile(r"https?://[^\s/@?#]+(/[^\s?#]*)?")
+VERIFIER_KEY = re.compile(r"[^\s+]+\+[0-9a-f]{8}\+[A-Za-z0-9+/=]{40,48}")
+RECORD_PURPOSE = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 
 DEFAULT_SYSTEM_PROMPT = (
     "You are a careful assistant for clinical staff. "
@@ -69,19 +74,42 @@ class Engine:
 
 @dataclass(frozen=True)
 class Ledger:
-    """The record's process: room kept for the last words on a full disk, largest group."""
+    """The record's process: room kept for the last words on a full disk, largest group.
+
+    `anchor_*` say where its checkpoints are also kept, once a day; empty means nowhere.
+    """
 
     reserve_bytes: int = 4_194_304
     max_group: int = 512
+    anchor_folders: tuple[str, ...] = ()
+    anchor_syslog: str = ""
+    anchor_ca: str = ""
+    anchor_cert: str = ""
+    anchor_key: str = ""
+    anchor_witness: str = ""
+    witness_key: str = ""
 
 
 @dataclass(frozen=True)
 class Policy:
-    """What is said to every model, and the purposes of use that a question may state."""
+    """What is said to every model; the purposes that a question and a reading may state."""
 
     system_prompt: str = DEFAULT_SYSTEM_PROMPT
     purposes: tuple[str, ...] = ("treatment", "operations", "education", "test")
     default_purpose: str = "treatment"
+    # Why somebody reads the record; a privacy officer states one each time.
+    record_purposes: tuple[str, ...] = (
+        "complaint", "incident", "subject-access", "routine-review",
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Retention:
+    """How long is kept: content in days after its last use, entries in years. 0: for ever."""
+
+    content_days: int = 365
+    api_days: int = 90
+    metadata_years: int = 6
 
 
 @dataclass(frozen=True)
@@ -94,6 +122,7 @@ class Config:
     engine: Engine = field(default_factory=Engine)
     ledger: Ledger = field(default_factory=Ledger)
     policy: Policy = field(default_factory=Policy)
+    retention: Retention = field(default_factory=Retention)
     provenance: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -122,6 +151,10 @@ class Paths:
     @property
     def content_key(self) -> Path:
         return self.state / "keys" / "content.key"
+
+    @property
+    def content_lock(self) -> Path:
+        return self.run / "content.lock"
 
     @property
     def library(self) -> Path:
@@ -161,6 +194,7 @@ SECTIONS: Mapping[str, type] = {
     "engine": Engine,
     "ledger": Ledger,
     "policy": Policy,
+    "retention": Retention,
 }
 
 
@@ -269,6 +303,10 @@ def _check(config: Config) -> None:
     _in_range("engine.temperature_percent", config.engine.temperature_percent, 0, 200)
     _in_range("ledger.reserve_bytes", config.ledger.reserve_bytes, 1_048_576, 1_073_741_824)
     _in_range("ledger.max_group", config.ledger.max_group, 1, 4_096)
+    _check_anchors(config.ledger)
+    _in_range("retention.content_days", config.retention.content_days, 0, 36_500)
+    _in_range("retention.api_days", config.retention.api_days, 0, 36_500)
+    _in_range("retention.metadata_years", config.retention.metadata_years, 0, 100)
     if len(bytes(config.paths.ledger_socket)) > MAX_SOCKET_PATH:
         raise ConfigurationError(
             f"the path {config.state} is too long for the sockets inside it",
@@ -276,10 +314,39 @@ def _check(config: Config) -> None:
         )
     if policy.default_purpose not in policy.purposes:
         raise ConfigurationError("policy.default_purpose is not one of policy.purposes")
+    _check_record_purposes(policy.record_purposes)
     if not gateway.behind_tls and not _is_loopback(gateway.host):
         raise ConfigurationError(
             f"gateway.host {gateway.host} would carry passwords in the clear",
             hint="keep 127.0.0.1, or put the TLS edge in front and set gateway.behind_tls",
+        )
+
+
+def _check_anchors(ledger: Ledger) -> None:
+    """Refuse what would make an anchor fail later, at night, when nobody looks."""
+    for folder in ledger.anchor_folders:
+        if not Path(folder).is_absolute():
+            raise ConfigurationError(f"ledger.anchor_folders: {folder} is not an absolute path")
+    if ledger.anchor_syslog and not COLLECTOR.fullmatch(ledger.anchor_syslog):
+        raise ConfigurationError("ledger.anchor_syslog must be tls://HOST:PORT or tcp://HOST:PORT")
+    if ledger.anchor_syslog.startswith("tls:") and not ledger.anchor_ca:
+        raise ConfigurationError("ledger.anchor_syslog over tls needs ledger.anchor_ca")
+    if bool(ledger.anchor_cert) != bool(ledger.anchor_key):
+        raise ConfigurationError("ledger.anchor_cert and ledger.anchor_key need each other")
+    if ledger.anchor_witness and not WITNESS.fullmatch(ledger.anchor_witness):
+        raise ConfigurationError("ledger.anchor_witness must be http://HOST:PORT or https://…")
+    if ledger.anchor_witness and not ledger.witness_key:
+        raise ConfigurationError("ledger.anchor_witness needs ledger.witness_key")
+    if ledger.witness_key and not VERIFIER_KEY.fullmatch(ledger.witness_key):
+        raise ConfigurationError("ledger.witness_key must be a verifier key: name+id+key")
+
+
+def _check_record_purposes(purposes: tuple[str, ...]) -> None:
+    # They are written into the record for ever, so they are words of a list and never free text.
+    if not purposes or not all(RECORD_PURPOSE.fullmatch(purpose) for purpose in purposes):
+        raise ConfigurationError(
+            "policy.record_purposes must name at least one purpose, each of 1 to 40 characters "
+            "a-z, 0-9 and -"
         )
 
 

@@ -1,4 +1,4 @@
-"""What the gateway does by itself every minute: missing outcomes, counted refusals, the model.
+"""What the gateway does by itself every minute: missing outcomes, the model, what is due.
 
 A minute without the record loses nothing: the next one tries again.
 """
@@ -42,6 +42,7 @@ class Caretaker:
         self._operations.refusals.flush()
         self._operations.asking.reconcile(older_than_s=self._every_s)
         self._operations.models.note_loading()
+        self._operations.anchor_round.run_due()
 
     def _run(self) -> None:
         wait = FIRST_AFTER_S
