@@ -5,7 +5,7 @@ STATE ?= var
 BIN := .venv/bin
 APPLIANCE := $(BIN)/appliance --state $(STATE)
 
-.PHONY: help setup setup-dev run test check format journeys bench docs clean
+.PHONY: help setup setup-dev run test faults check format journeys bench docs clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -26,7 +26,10 @@ run: setup ## everything on this machine, with the demo model; Ctrl+C stops it
 	@exec $(APPLIANCE) run --demo models/demo
 
 test: setup-dev ## the tests, with real parts; no browser needed
-	$(BIN)/pytest --ignore=tests/journeys
+	$(BIN)/pytest -n 2 --dist loadfile --ignore=tests/journeys
+
+faults: setup-dev ## kill the ledger 200 times under load (the tests do it 40 times)
+	APPLIANCE_FAULT_ROUNDS=200 $(BIN)/pytest tests/faults/test_kill_rounds.py
 
 check: setup-dev ## lint, types, arrows between packages, stale documents
 	$(BIN)/ruff check .

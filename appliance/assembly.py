@@ -12,9 +12,11 @@ from appliance.audit.ledger import Ledger
 from appliance.bundles.library import Library
 from appliance.clock import Clock, System
 from appliance.config import Config
+from appliance.conversations.keys.store import KeyRing
 from appliance.conversations.store import Conversations
 from appliance.database import Database
 from appliance.errors import NotInitialisedError
+from appliance.identity.searches.store import Searches
 from appliance.identity.store import People
 from appliance.inference.engine import Engine
 from appliance.inference.openai_engine import OpenAIEngine
@@ -29,6 +31,7 @@ class Appliance:
     clock: Clock
     ledger: Ledger
     people: People
+    searches: Searches
     conversations: Conversations
     library: Library
     engine: Engine
@@ -66,6 +69,7 @@ def assemble(config: Config, clock: Clock | None = None, ledger: Ledger | None =
         clock=clock,
         ledger=ledger or open_ledger(paths, config, clock),
         people=People(main, clock, config.gateway),
+        searches=Searches(main, KeyRing(keys, wrapper, clock), clock),
         conversations=conversations,
         library=Library(main, paths.library, paths.staging, clock),
         engine=OpenAIEngine(uds=paths.engine_socket),

@@ -43,6 +43,11 @@ def create(path: Path, data: bytes, *, mode: int = 0o600) -> None:
     sync_folder(path.parent)
 
 
+def unfinished(folder: Path, name: str = "*") -> list[Path]:
+    """Return what a crash in the middle of `write` or `create` of `name` left in a folder."""
+    return sorted(folder.glob(f".{name}.{'[0-9a-f]' * 8}.new"))
+
+
 def sync_folder(folder: Path) -> None:
     """Make names created in, renamed in or removed from `folder` durable."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

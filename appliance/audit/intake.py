@@ -123,10 +123,12 @@ class Intake:
             return [error for _ in events]
 
     def _accept(self) -> None:
+        """Take in all who wait, so that their events come together."""
         with contextlib.suppress(OSError):
-            connection, _ = self._listener.accept()
-            connection.setblocking(False)
-            self._selector.register(connection, selectors.EVENT_READ, _Caller(connection))
+            while True:
+                connection, _ = self._listener.accept()
+                connection.setblocking(False)
+                self._selector.register(connection, selectors.EVENT_READ, _Caller(connection))
 
     def _take(self, caller: _Caller, asking: list[tuple[_Caller, Event]]) -> None:
         """Read what is there; add the caller's event once it is whole, or refuse it."""

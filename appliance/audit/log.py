@@ -33,7 +33,7 @@ from appliance.audit.merkle import leaf_hash
 from appliance.audit.notary import Notary, anchors_of
 from appliance.audit.proof import TlogProof
 from appliance.audit.query import Page, Query
-from appliance.audit.recorder import Recorder
+from appliance.audit.recorder import NEARLY_NOTHING, Recorder
 from appliance.audit.reserve import Reserve
 from appliance.audit.tree import WIDTH, Tree
 from appliance.clock import Clock
@@ -267,12 +267,16 @@ class Log:
         self, folders: Sequence[Path], clock: Clock, boot_id: str, reserve_bytes: int
     ) -> Recorder:
         self._folders = folders
+        reserve = Reserve(_reserve_path(self.path), reserve_bytes)
+        if reserve.room() < NEARLY_NOTHING:
+            # SQLite needs files beside the record to read it; the recorder then goes on as it
+            # does on a full disk.
+            reserve.release()
         try:
             with self._readers.one() as connection:
                 found = verify.check_start(connection, folders)
             keys = KeyFolder(folder_of(self.path), found.log)
             notary = Notary(keys, folders[0], found.epochs, found.signed, found.opened, clock)
-            reserve = Reserve(_reserve_path(self.path), reserve_bytes)
             with store.translated():
                 recorder = Recorder(self.path, found.log, clock, boot_id, reserve, notary)
         except TamperedError as error:

@@ -86,9 +86,13 @@ class Recorder:
             try:
                 if self._notary.hand_over_due():
                     self._hand_over()
-                return self._commit(events)
+                results = self._commit(events)
             except (sqlite3.Error, OSError, ApplianceError) as error:
                 self._stumble(error)
+            else:
+                # Not as soon as the reserve fits again: what failed may fail again at once.
+                self._said_full = False
+                return results
         trouble = self._trouble or RecordUnavailableError("nothing was written")
         return [_again(trouble) for _ in events]
 
@@ -270,7 +274,7 @@ class Recorder:
         except (DiskFullError, OSError) as error:
             self._trouble = self._trouble or DiskFullError(f"there is no room to write: {error}")
         else:
-            self._trouble, self._said_full = None, False
+            self._trouble = None
 
     def _is_full(self, error: Exception) -> bool:
         if isinstance(error, DiskFullError):

@@ -43,6 +43,9 @@ OUTCOME_S = 60.0
     help="A file with the password; - reads it from standard input.",
 )
 @click.option("--model", metavar="NAME", help="Which model.  [default: the one you may use]")
+@click.option(
+    "--patient", metavar="REF", help="Record or encounter number; only a pseudonym is kept."
+)
 @click.option("--purpose", metavar="WORD", help="What it is for.  [default: the site's setting]")
 @json_option
 @pass_invocation
@@ -53,6 +56,7 @@ def ask(
     key_file: Path | None,
     password_file: Path | None,
     model: str | None,
+    patient: str | None,
     purpose: str | None,
 ) -> None:
     """Ask a model one question, as a person.
@@ -71,7 +75,9 @@ def ask(
     with invocation.operations() as verbs:
         _await_engine(verbs)
         with signing_in.signed_in(verbs, proof) as actor:
-            asked = Question.of(text, model=model, purpose=purpose, origin="console")
+            asked = Question.of(
+                text, model=model, purpose=purpose, patient=patient, origin="console"
+            )
             run = verbs.asking.ask(actor, asked)
             try:
                 end = _follow(run, quiet=invocation.as_json)

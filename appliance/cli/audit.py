@@ -14,14 +14,15 @@ from appliance.audit.ledger import FORMATS
 from appliance.audit.query import Page, Query
 from appliance.cli import presenting, writing
 from appliance.cli.actor import console_actor
+from appliance.cli.anchoring import anchor, checkpoint, keys
 from appliance.cli.commands import json_option, noun
 from appliance.cli.invocation import Invocation, pass_invocation
 from appliance.cli.verifying import verify
-from appliance.errors import ApplianceError
+from appliance.cli.witness import witness
 
 if TYPE_CHECKING:
-    from appliance.identity.store import People
     from appliance.operations import Operations
+    from appliance.operations.receipts import AnswerReceipt
 
 F = TypeVar("F", bound=Callable[..., Any])
 SPARE = ("role", "model", "about")
@@ -34,15 +35,27 @@ FILTERS = {
     "purpose": "For which purpose of use.",
     "source": "From which address.",
     "entity": "About which account, answer, key or model.",
+    "subject": "About which patient: the pseudonym pat_... that the record has for them.",
     "since": "From this time on: 2026-01-31 or 2026-01-31T09:30:00Z.",
     "until": "Before this time; a bare date includes that day.",
     "text": "Entries that contain this text.",
+}
+REASONS = {
+    "reason": "Why you read: complaint, incident or whatever the site's list has.",
+    "case": "The case number that goes with it; never a name.",
 }
 
 
 def filters(command: F) -> F:
     """Give a command the options that choose entries."""
     for name, words in reversed(FILTERS.items()):
+        command = click.option(f"--{name}", metavar="TEXT", help=words)(command)
+    return command
+
+
+def reasons(command: F) -> F:
+    """Give a command the options that say why the record is read; both are recorded."""
+    for name, words in reversed(REASONS.items()):
         command = click.option(f"--{name}", metavar="TEXT", help=words)(command)
     return command
 
@@ -55,11 +68,13 @@ def audit() -> None:
     """
 
 
-audit.add_command(verify)
+for _command in (verify, checkpoint, anchor, keys, witness):
+    audit.add_command(_command)
 
 
 @audit.command("list")
 @filters
+@reasons
 @click.option(
     "--before", type=click.IntRange(min=0), metavar="N", help="Only those before entry N."
 )
@@ -67,7 +82,15 @@ audit.add_command(verify)
               help="How many entries at most.")  # fmt: skip
 @json_option
 @pass_invocation
-def list_(invocation: Invocation, /, before: int | None, limit: int, **chosen: str | None) -> None:
+def list_(
+    invocation: Invocation,
+    /,
+    before: int | None,
+    limit: int,
+    reason: str | None,
+    case: str | None,
+    **chosen: str | None,
+) -> None:
     """List entries that match every filter given, the newest last.
 
     \b
@@ -75,21 +98,64 @@ def list_(invocation: Invocation, /, before: int | None, limit: int, **chosen: s
       appliance audit list
       appliance audit list --action answer.complete --since 2026-01-31
       appliance audit list --user demo --json
+      appliance audit list --subject pat_0123456789abcdef01234567 --reason complaint --case K-17
     """
     with invocation.operations() as verbs:
         query = _query(verbs, chosen, before_seq=before, limit=limit)
-        page = verbs.records.search(console_actor(), query)
-        rows = [_row(entry, verbs.appliance.people) for entry in reversed(page.entries)]
+        page = verbs.records.search(console_actor(), query, purpose=reason, case=case)
+        names = verbs.records.names(console_actor(), page.entries)
+        rows = [_row(entry, names) for entry in reversed(page.entries)]
     invocation.present(
         {"entries": list(reversed(page.entries)), "next_before": page.next_before},
-        lambda: _print(rows, page),
+        lambda: _print(rows, page, whole=len(page.entries) == limit),
     )
+
+
+@audit.command("prove")
+@click.argument("entry", type=click.IntRange(0, 2**53 - 1), required=False)
+@click.option("--answer", metavar="MSG_ID", help="The entry that ended this answer, instead.")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+              help="A file that does not exist yet.  [default: standard output]")  # fmt: skip
+@reasons
+@json_option
+@pass_invocation
+def prove(
+    invocation: Invocation,
+    entry: int | None,
+    answer: str | None,
+    out: Path | None,
+    reason: str | None,
+    case: str | None,
+) -> None:
+    """Prove that one entry is in the record, without showing any other.
+
+    The proof is a C2SP tlog-proof: the entry, its place in the tree, and a signed checkpoint.
+    Whoever has the record's public keys can check it without this appliance.
+
+    \b
+    Examples:
+      appliance audit prove 42 --out entry-42.tlog-proof
+      appliance audit prove --answer msg_5b74a6ce3c391794d0ca55ed
+    """
+    if (entry is None) == (answer is None):
+        raise click.UsageError("name either ENTRY or --answer MSG_ID")
+    if out is not None:
+        writing.refuse_existing(out)
+    with invocation.operations() as verbs:
+        stated = {"purpose": reason, "case": case}
+        if answer is not None:
+            receipt = verbs.receipts.of_answer(console_actor(), answer, **stated)
+        else:
+            receipt = verbs.receipts.of_entry(console_actor(), entry or 0, **stated)
+    if out is not None:
+        writing.write_pieces(out, [receipt.text.encode()])
+    _present_proof(invocation, receipt, out)
 
 
 @audit.command("export")
 @filters
 @click.option("--format", "form", type=click.Choice(FORMATS), required=True,
-              help="ndjson is the exact bytes that were hashed, csv a view of them.")  # fmt: skip
+              help="ndjson and tiles hold the hashed bytes, the others views.")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
               help="A file that does not exist yet.  [default: standard output]")  # fmt: skip
 @json_option
@@ -125,38 +191,50 @@ def export(invocation: Invocation, /, form: str, out: Path | None, **chosen: str
 
 def _query(verbs: Operations, chosen: Mapping[str, Any], **rest: int | None) -> Query:
     """Return the query; a user's name stands for the account's id, which is what is recorded."""
-    name = chosen.get("user")
-    person = verbs.appliance.people.by_name(name) if name else None
-    stated = {**chosen, **rest, "user": person.id if person else name}
+    stated = {**chosen, **rest}
+    if chosen.get("user"):
+        stated["user"] = verbs.records.account(console_actor(), chosen["user"])
     return Query(**{key: value for key, value in stated.items() if value is not None})
 
 
-def _row(entry: dict[str, Any], people: People) -> tuple[object, ...]:
+def _present_proof(invocation: Invocation, receipt: AnswerReceipt, out: Path | None) -> None:
+    value: dict[str, Any] = {
+        "entry": receipt.seq,
+        "size": receipt.size,
+        "log": receipt.origin,
+        "key": receipt.key_id,
+    }
+    value |= {"proof": receipt.text} if out is None else {"file": str(out)}
+
+    def people() -> None:
+        if out is None:
+            sys.stdout.write(receipt.text)
+        else:
+            presenting.say(f"wrote {out}: entry {receipt.seq} is in the record of "
+                           f"{receipt.size} entries, signed by key {receipt.key_id}")  # fmt: skip
+
+    invocation.present(value, people)
+
+
+def _row(entry: dict[str, Any], names: Mapping[str, str]) -> tuple[object, ...]:
     model = entry["model"]
     return (
         entry["seq"],
         entry["t"][:19].replace("T", " "),
-        _who(entry["agent"]["user"], people),
+        names.get(entry["agent"]["user"], entry["agent"]["user"]),
         entry["agent"]["role"],
         entry["action"],
         entry["outcome"],
         f"{model['name']} {model['version']}" if model else None,
-        _who(entry["entity"], people),
+        names.get(entry["entity"], entry["entity"]),
     )
 
 
-def _who(user: str | None, people: People) -> str | None:
-    """Return the account's name for a person at a screen; the record itself holds ids."""
-    if user is None or not user.startswith("usr_"):
-        return user
-    try:
-        return people.get(user).name
-    except ApplianceError:
-        return user
-
-
-def _print(rows: list[tuple[object, ...]], page: Page) -> None:
+def _print(rows: list[tuple[object, ...]], page: Page, *, whole: bool) -> None:
     columns = ("entry", "time (UTC)", "who", "role", "action", "outcome", "model", "about")
-    presenting.table(columns, rows, empty="no entry matches", spare=SPARE)
+    empty = "no entry matches" if page.next_before is None else "no entry matches so far"
+    presenting.table(columns, rows, empty=empty, spare=SPARE)
+    if page.next_before is not None and not whole:
+        presenting.remark(f"searched back to entry {page.next_before}")
     if page.next_before is not None:
         presenting.remark(f"next: older entries with --before {page.next_before}")

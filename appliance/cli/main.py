@@ -29,6 +29,7 @@ COMMANDS: Mapping[str, str] = {
     "bundle": "appliance.cli.bundle:bundle",
     "model": "appliance.cli.model:model",
     "audit": "appliance.cli.audit:audit",
+    "retention": "appliance.cli.retention:retention",
     "doctor": "appliance.cli.doctor:doctor",
     "config": "appliance.cli.settings:config",
 }

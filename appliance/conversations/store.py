@@ -12,12 +12,15 @@ from __future__ import annotations
 import contextlib
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from appliance.clock import Clock, new_id
+from appliance.conversations import rows
+from appliance.conversations.custody import Custody
 from appliance.conversations.keys.store import KeyRing
 from appliance.conversations.messages import store as messages
 from appliance.conversations.messages.store import MessageRow
+from appliance.conversations.rows import UNREADABLE, ConversationRow
+from appliance.conversations.subjects.store import Subjects
 from appliance.conversations.values import (
     ENDINGS,
     ORIGINS,
@@ -30,11 +33,12 @@ from appliance.conversations.values import (
     UnfinishedAnswer,
     fitting_title,
 )
-from appliance.database import Base, Database
-from appliance.errors import BadInputError, NotFoundError, VerificationError
+from appliance.database import Database
+from appliance.errors import BadInputError, VerificationError
 from appliance.sealing import ContentKey, KeyWrapper, Sealed
 
 __all__ = [
+    "UNREADABLE",
     "ClosedAnswer",
     "ConversationInfo",
     "Conversations",
@@ -43,24 +47,6 @@ __all__ = [
     "Turn",
     "UnfinishedAnswer",
 ]
-
-# Shown where a title does not open; the conversation itself then says what is wrong with it.
-UNREADABLE = "(this title cannot be opened)"
-
-
-class ConversationRow(Base):
-    __tablename__ = "conversations"
-    __table_args__ = (sa.Index("ix_conversations_user_id_updated", "user_id", "updated"),)
-
-    id: Mapped[str] = mapped_column(primary_key=True)
-    # No foreign key: accounts belong to another package, and none is ever deleted.
-    user_id: Mapped[str]
-    sealed_title: Mapped[bytes]
-    key_id: Mapped[str]
-    origin: Mapped[str]
-    archived: Mapped[bool]
-    created: Mapped[float]
-    updated: Mapped[float]
 
 
 class Conversations:
@@ -72,13 +58,25 @@ class Conversations:
         self._database = database
         self._keys = KeyRing(keys_database, wrapper, clock)
         self._clock = clock
+        self.subjects = Subjects(self._keys, clock)
+        self.custody = Custody(database, self._keys, clock)
+
+    @property
+    def keys(self) -> KeyRing:
+        """The keys of everything that is sealed."""
+        return self._keys
 
     def check_key(self) -> None:
         """Raise VerificationError when the key file is not the one that belongs to these keys."""
         self._keys.check()
 
-    def create(self, user_id: str, title: str, origin: str) -> ConversationInfo:
-        """Begin a conversation under a key of its own; the key is durable before its first use."""
+    def create(
+        self, user_id: str, title: str, origin: str, subject: str | None = None
+    ) -> ConversationInfo:
+        """Begin a conversation under a key of its own; the key is durable before its first use.
+
+        `subject` is the pseudonym of whom it is about; ConflictError when that was erased.
+        """
         if origin not in ORIGINS:
             raise BadInputError(f"a conversation cannot come from {origin}")
         conversation_id, now = new_id("cnv"), self._clock.now()
@@ -86,49 +84,57 @@ class Conversations:
         row = ConversationRow(
             id=conversation_id,
             user_id=user_id,
-            sealed_title=key.seal(fitting_title(title), _title_place(conversation_id)).data,
+            sealed_title=key.seal(fitting_title(title), rows.title_place(conversation_id)).data,
             key_id=key.key_id,
             origin=origin,
             archived=False,
             created=now,
             updated=now,
+            subject=subject,
         )
         with self._database.session() as session:
+            rows.check_subject(session, subject)
             session.add(row)
-        return _opened(row, key)
+        return rows.opened(row, key)
 
     def get(self, conversation_id: str, user_id: str) -> ConversationInfo:
         """Return it; raise NotFoundError also when it is someone else's."""
         with self._database.reading() as session:
-            row = _owned(session, conversation_id, user_id)
-        return _opened(row, self._keys.get(row.key_id))
+            row = rows.owned(session, conversation_id, user_id)
+            erased = rows.erasure_of(session, row)
+        if erased is not None:
+            return rows.described(row, None, erased)
+        return rows.opened(row, self._keys.get(row.key_id))
 
     def rename(self, conversation_id: str, user_id: str, title: str) -> None:
         """Replace the title."""
         with self._database.session() as session:
-            row = _owned(session, conversation_id, user_id)
+            row = rows.usable(session, conversation_id, user_id)
             key = self._keys.get(row.key_id)
-            row.sealed_title = key.seal(fitting_title(title), _title_place(row.id)).data
+            row.sealed_title = key.seal(fitting_title(title), rows.title_place(row.id)).data
 
     def set_archived(self, conversation_id: str, user_id: str, archived: bool) -> None:
         """Put it aside, or bring it back; nothing is deleted."""
         with self._database.session() as session:
-            _owned(session, conversation_id, user_id).archived = archived
+            rows.owned(session, conversation_id, user_id).archived = archived
 
     def messages(self, conversation_id: str, user_id: str) -> list[MessageInfo]:
-        """Return its messages in order, opened."""
+        """Return its messages in order, opened; the texts of an erased one are empty."""
         with self._database.reading() as session:
-            key_id = _owned(session, conversation_id, user_id).key_id
-            rows = messages.of(session, conversation_id)
-        key = self._keys.get(key_id)
-        return [messages.opened(row, key) for row in rows]
+            conversation = rows.owned(session, conversation_id, user_id)
+            found = messages.of(session, conversation_id)
+        key = self._key_of(conversation)
+        return [messages.opened(row, key) for row in found]
 
     def message(self, message_id: str, user_id: str) -> MessageInfo:
         """Return one message, opened; NotFoundError also when it is someone else's."""
         with self._database.reading() as session:
             row = messages.existing(session, message_id)
-            key_id = _owned(session, row.conversation_id, user_id).key_id
-        return messages.opened(row, self._keys.get(key_id))
+            conversation = rows.owned(session, row.conversation_id, user_id)
+        return messages.opened(row, self._key_of(conversation))
+
+    def _key_of(self, row: ConversationRow) -> ContentKey | None:
+        return None if row.erased_by is not None else self._keys.get(row.key_id)
 
     def begin_turn(
         self,
@@ -138,22 +144,29 @@ class Conversations:
         model_name: str,
         model_version: str,
         model_digest: str,
+        subject: str | None = None,
     ) -> Turn:
-        """Store a question and keep a place for its answer, in one transaction."""
+        """Store a question and keep a place for its answer, in one transaction.
+
+        A conversation is about one patient at most: the first pseudonym given stays. Raises
+        ConflictError for another one, and for a conversation that was erased.
+        """
         question_id, answer_id, now = new_id("msg"), new_id("msg"), self._clock.now()
         with self._database.session() as session:
-            conversation = _owned(session, conversation_id, user_id)
+            conversation = rows.usable(session, conversation_id, user_id)
+            rows.set_subject(session, conversation, subject)
             conversation.updated = now
             key = self._keys.get(conversation.key_id)
             asked = key.seal(prompt, messages.place(question_id))
             kept = key.seal("", messages.place(answer_id))
             used = ModelUsed(model_name, model_version, model_digest)
-            rows = (
+            pair = (
                 messages.question(question_id, conversation_id, asked, now),
                 messages.answer(answer_id, conversation_id, kept, now, used),
             )
-            messages.append(session, conversation_id, rows)
-        return Turn(question_id, answer_id, asked)
+            messages.append(session, conversation_id, pair)
+            about = conversation.subject
+        return Turn(question_id, answer_id, asked, about)
 
     def discard_empty(self, conversation_id: str) -> None:
         """Remove a conversation in which nothing was ever asked; does nothing to any other."""
@@ -228,7 +241,7 @@ class Conversations:
         )
         with self._database.reading() as session:
             return [
-                messages.unfinished(row, owner.user_id, owner.origin)
+                messages.unfinished(row, owner.user_id, owner.origin, owner.subject)
                 for row, owner in session.execute(query)
             ]
 
@@ -248,7 +261,8 @@ class Conversations:
     ) -> list[ConversationInfo]:
         """Return the user's conversations, latest use first.
 
-        `search` keeps those where a title or text contains it, in whatever case.
+        `search` keeps those where a title or text contains it, in whatever case; nothing is left
+        in an erased one that could be found.
         """
         wanted = search.strip().casefold()
         query = (
@@ -256,58 +270,27 @@ class Conversations:
             .where(ConversationRow.user_id == user_id, ConversationRow.archived == archived)
             .order_by(ConversationRow.updated.desc(), ConversationRow.id)
         )
+        if wanted:
+            query = query.where(ConversationRow.erased_by.is_(None))
         with self._database.reading() as session:
-            rows = session.scalars(query).all()
-        keys = self._keys.those_that_open({row.key_id for row in rows})
+            found = [(row, rows.erasure_of(session, row)) for row in session.scalars(query)]
+        keys = self._keys.those_that_open({row.key_id for row, erased in found if not erased})
         return [
-            _listed(row, key)
-            for row, key in ((row, keys.get(row.key_id)) for row in rows)
-            if not wanted or (key is not None and self._contains(row, key, wanted))
+            rows.listed(row, keys.get(row.key_id), erased)
+            for row, erased in found
+            if not wanted or self._contains(row, keys.get(row.key_id), wanted)
         ]
 
-    def _contains(self, row: ConversationRow, key: ContentKey, wanted: str) -> bool:
-        if wanted in _listed(row, key).title.casefold():
+    def _contains(self, row: ConversationRow, key: ContentKey | None, wanted: str) -> bool:
+        if key is None:
+            return False
+        if wanted in rows.listed(row, key, None).title.casefold():
             return True
         with self._database.reading() as session:
-            rows = messages.of(session, row.id)
-        for message in rows:
+            found = messages.of(session, row.id)
+        for message in found:
             # What does not open cannot be found; reading the conversation says so aloud.
             with contextlib.suppress(VerificationError):
                 if wanted in key.open(message.sealed, messages.place(message.id)).casefold():
                     return True
         return False
-
-
-def _title_place(conversation_id: str) -> str:
-    return f"{conversation_id}:title"
-
-
-def _owned(session: Session, conversation_id: str, user_id: str) -> ConversationRow:
-    row = session.get(ConversationRow, conversation_id)
-    if row is None or row.user_id != user_id:
-        raise NotFoundError("there is no such conversation")
-    return row
-
-
-def _conversation(row: ConversationRow, title: str) -> ConversationInfo:
-    return ConversationInfo(
-        id=row.id,
-        user_id=row.user_id,
-        title=title,
-        origin=row.origin,
-        archived=row.archived,
-        created=row.created,
-        updated=row.updated,
-    )
-
-
-def _opened(row: ConversationRow, key: ContentKey) -> ConversationInfo:
-    return _conversation(row, key.open(row.sealed_title, _title_place(row.id)))
-
-
-def _listed(row: ConversationRow, key: ContentKey | None) -> ConversationInfo:
-    # One damaged row must not hide the others from their author.
-    with contextlib.suppress(VerificationError):
-        if key is not None:
-            return _opened(row, key)
-    return _conversation(row, UNREADABLE)

@@ -21,8 +21,20 @@ ORIGINS = frozenset({"chat", "api", "console"})
 
 
 @dataclass(frozen=True)
+class Erased:
+    """When the key of a conversation was destroyed, and which entry of the record says so.
+
+    `entry` is None until it is written. `by_schedule`: its time was over, nobody asked for it.
+    """
+
+    when: float
+    entry: int | None
+    by_schedule: bool
+
+
+@dataclass(frozen=True)
 class ConversationInfo:
-    """One conversation. Times are seconds since 1970 UTC."""
+    """One conversation. Times are seconds since 1970 UTC; `subject` is a patient's pseudonym."""
 
     id: str
     user_id: str
@@ -31,6 +43,8 @@ class ConversationInfo:
     archived: bool
     created: float
     updated: float
+    subject: str | None = None
+    erased: Erased | None = None
 
 
 @dataclass(frozen=True)
@@ -71,6 +85,7 @@ class Turn:
     question_id: str
     answer_id: str
     sealed_question: Sealed
+    subject: str | None = None
 
 
 @dataclass(frozen=True)
@@ -89,6 +104,7 @@ class UnfinishedAnswer:
     model_digest: str
     origin: str
     created: float
+    subject: str | None = None
 
 
 @dataclass(frozen=True)

@@ -34,10 +34,25 @@ class Permission(StrEnum):
     RECORD_READ = "record.read"
     RECORD_VERIFY = "record.verify"
     RECORD_EXPORT = "record.export"
+    RECORD_PROVE = "record.prove"
+    RECORD_ANCHOR = "record.anchor"
+    RECEIPTS_OWN = "receipts.own"
+    CONTENT_ERASE = "content.erase"
+    CONTENT_HOLD = "content.hold"
+    RETENTION = "retention.manage"
     METRICS_READ = "metrics.read"
 
 
-_RECORD = frozenset({Permission.RECORD_READ, Permission.RECORD_VERIFY, Permission.RECORD_EXPORT})
+_RECORD = frozenset(
+    {
+        Permission.RECORD_READ,
+        Permission.RECORD_VERIFY,
+        Permission.RECORD_EXPORT,
+        Permission.RECORD_PROVE,
+        Permission.RECORD_ANCHOR,
+    }
+)
+_CONTENT = frozenset({Permission.CONTENT_ERASE, Permission.CONTENT_HOLD, Permission.RETENTION})
 
 GRANTS: Mapping[Role, frozenset[Permission]] = MappingProxyType(
     {
@@ -45,6 +60,7 @@ GRANTS: Mapping[Role, frozenset[Permission]] = MappingProxyType(
             {
                 Permission.ASK,
                 Permission.OWN_CONTENT,
+                Permission.RECEIPTS_OWN,
                 Permission.OWN_KEYS,
                 Permission.OWN_PASSWORD,
                 Permission.MODELS_LIST,
@@ -55,6 +71,7 @@ GRANTS: Mapping[Role, frozenset[Permission]] = MappingProxyType(
             {
                 Permission.ASK,
                 Permission.OWN_CONTENT,
+                Permission.RECEIPTS_OWN,
                 Permission.OWN_KEYS,
                 Permission.OWN_PASSWORD,
                 Permission.MODELS_LIST,
@@ -79,8 +96,17 @@ GRANTS: Mapping[Role, frozenset[Permission]] = MappingProxyType(
             }
         ),
         Role.AUDITOR: _RECORD | {Permission.OWN_PASSWORD},
+        # Acts for the people the record is about: reads it for a stated purpose, erases, holds.
+        Role.PRIVACY_OFFICER: _CONTENT
+        | {
+            Permission.OWN_PASSWORD,
+            Permission.RECORD_READ,
+            Permission.RECORD_VERIFY,
+            Permission.RECORD_PROVE,
+        },
         # Whoever is at the console holds the files anyway; what is done there is recorded.
         Role.CONSOLE: _RECORD
+        | _CONTENT
         | {
             Permission.USERS_MANAGE,
             Permission.KEYS_MANAGE,

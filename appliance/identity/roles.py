@@ -11,10 +11,11 @@ from enum import StrEnum
 
 
 class Role(StrEnum):
-    """The five roles of accounts, and two that no account can have."""
+    """The six roles of accounts, and two that no account can have."""
 
     CLINICIAN = "clinician"
     AUDITOR = "auditor"
+    PRIVACY_OFFICER = "privacy-officer"
     STEWARD = "steward"
     APPROVER = "approver"
     ADMINISTRATOR = "administrator"

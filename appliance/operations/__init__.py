@@ -8,13 +8,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from appliance.assembly import Appliance
+from appliance.operations.anchor_round import AnchorRound
+from appliance.operations.anchors import Anchors
 from appliance.operations.asking import Asking
 from appliance.operations.chats import Chats
+from appliance.operations.content import Content
 from appliance.operations.models import Models
 from appliance.operations.people import PeopleOperations
+from appliance.operations.receipts import Receipts
 from appliance.operations.recording import Recorder
 from appliance.operations.records import Records
 from appliance.operations.refusals import Refusals
+from appliance.operations.retention import RetentionOperations
+from appliance.operations.rewrapping import Rewrapping
+from appliance.operations.searches import SearchesOperations
 from appliance.operations.sessions import Sessions
 
 
@@ -28,13 +35,22 @@ class Operations:
     people: PeopleOperations
     chats: Chats
     records: Records
+    searches: SearchesOperations
+    receipts: Receipts
     models: Models
+    content: Content
+    retention: RetentionOperations
+    rewrapping: Rewrapping
+    anchors: Anchors
+    anchor_round: AnchorRound
     refusals: Refusals
 
 
 def operations_for(appliance: Appliance) -> Operations:
     """Return the verbs over these parts."""
     refusals = Refusals(Recorder(appliance.ledger), appliance.clock)
+    content, rewrapping = Content(appliance), Rewrapping(appliance)
+    anchors = Anchors(appliance)
     return Operations(
         appliance=appliance,
         asking=Asking(appliance),
@@ -42,6 +58,15 @@ def operations_for(appliance: Appliance) -> Operations:
         people=PeopleOperations(appliance),
         chats=Chats(appliance),
         records=Records(appliance, refusals),
+        searches=SearchesOperations(appliance),
+        receipts=Receipts(appliance),
         models=Models(appliance),
+        content=content,
+        retention=RetentionOperations(appliance, content, rewrapping),
+        rewrapping=rewrapping,
+        anchors=anchors,
+        anchor_round=AnchorRound(
+            anchors, appliance.ledger, appliance.config.ledger, appliance.clock
+        ),
         refusals=refusals,
     )

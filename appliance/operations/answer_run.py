@@ -43,13 +43,20 @@ class AnswerRun:
     """A handle on one answer: look, wait for news, stop."""
 
     def __init__(
-        self, answer_id: str, conversation_id: str, user: str, model: ModelFacts, intent_seq: int
+        self,
+        answer_id: str,
+        conversation_id: str,
+        user: str,
+        model: ModelFacts,
+        intent_seq: int,
+        subject: str | None = None,
     ) -> None:
         self.answer_id = answer_id
         self.conversation_id = conversation_id
         self.user = user
         self.model = model
         self.intent_seq = intent_seq
+        self.subject = subject
         self._state = AnswerState()
         self._changed = threading.Condition()
         self._stop_reason: str | None = None

@@ -38,7 +38,7 @@ from appliance.inference.engine import (
 from appliance.inference.limits import fit_history
 from appliance.operations.answer_run import AnswerRun
 from appliance.operations.measures import ANSWERS, FIRST_TOKEN
-from appliance.operations.outcomes import ACTION, record_once
+from appliance.operations.outcomes import ACTION, about, record_once
 from appliance.operations.questions import Question
 from appliance.operations.recording import Recorder, event_of
 
@@ -252,6 +252,7 @@ class Answering:
                 "answer": answer,
                 "reason": ending.reason,
                 "request": self._run.intent_seq,
+                **about(self._run.subject),
             },
         )
         return record_once(self._appliance.ledger, event)

@@ -23,7 +23,7 @@ from appliance.identity.permissions import Actor, Permission
 from appliance.operations.admission import Admission
 from appliance.operations.answer_run import AnswerRun
 from appliance.operations.answering import Answering
-from appliance.operations.outcomes import PATIENCE_S, close_interrupted
+from appliance.operations.outcomes import PATIENCE_S, about, close_interrupted
 from appliance.operations.questions import Question
 from appliance.operations.recording import Recorder, identifier
 from appliance.policy.decision import Decision, ModelFacts
@@ -136,7 +136,7 @@ class Asking:
         try:
             seq = self._record_intent(actor, question, model, decision, conversation_id, turn)
             self._appliance.conversations.set_intent(turn.answer_id, seq)
-            run = AnswerRun(turn.answer_id, conversation_id, actor.user, model, seq)
+            run = AnswerRun(turn.answer_id, conversation_id, actor.user, model, seq, turn.subject)
             self._start(run, actor, question)
         except BaseException as error:
             # An intent may be in the record all the same; `reconcile` will ask and close it.
@@ -154,9 +154,12 @@ class Asking:
 
     def _begin(self, actor: Actor, question: Question, model: ModelFacts) -> tuple[str, Turn]:
         store = self._appliance.conversations
+        subject = None if question.patient is None else store.subjects.ensure(question.patient)
         conversation_id = question.conversation_id
         if conversation_id is None:
-            conversation_id = store.create(actor.user, question.title(), question.origin).id
+            conversation_id = store.create(
+                actor.user, question.title(), question.origin, subject
+            ).id
         try:
             turn = store.begin_turn(
                 conversation_id,
@@ -165,6 +168,7 @@ class Asking:
                 model.name,
                 model.version,
                 model.digest,
+                subject,
             )
         except ApplianceError:
             with contextlib.suppress(ApplianceError):
@@ -193,6 +197,7 @@ class Asking:
                 "conversation": conversation_id,
                 "question": turn.sealed_question.for_record(),
                 "origin": question.origin,
+                **about(turn.subject),
             },
         ).seq
 

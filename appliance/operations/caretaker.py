@@ -43,6 +43,7 @@ class Caretaker:
         self._operations.asking.reconcile(older_than_s=self._every_s)
         self._operations.models.note_loading()
         self._operations.anchor_round.run_due()
+        self._operations.retention.run_due()
 
     def _run(self) -> None:
         wait = FIRST_AFTER_S

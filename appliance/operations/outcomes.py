@@ -97,5 +97,11 @@ def _late(answer: UnfinishedAnswer, state: str, commitment: dict[str, str | int]
             "reason": "interrupted" if failed else "recorded late",
             "request": answer.intent_seq,
             "person": answer.user_id,
+            **about(answer.subject),
         },
     )
+
+
+def about(subject: str | None) -> dict[str, str]:
+    """Return what an entry says of the patient: a pseudonym, or nothing."""
+    return {} if subject is None else {"subject": subject}

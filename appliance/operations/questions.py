@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 
+from appliance.conversations.subjects.store import normalised
 from appliance.errors import BadInputError
 from appliance.inference.engine import Message
 
@@ -27,7 +28,8 @@ class Question:
     """One question.
 
     `messages` are the turns that a caller of the API gives, the last one from the user; in the
-    chat page there is one message, and the turns before it come from the conversation.
+    chat page there is one message, and the turns before it come from the conversation. `patient`
+    is a record number or encounter as typed; only its pseudonym is kept.
     """
 
     messages: tuple[Message, ...]
@@ -36,6 +38,7 @@ class Question:
     purpose: str | None = None
     sampling: SamplingWish = field(default_factory=SamplingWish)
     origin: str = "chat"
+    patient: str | None = field(default=None, repr=False)
 
     @classmethod
     def of(cls, prompt: str, **rest: object) -> Question:
@@ -52,6 +55,8 @@ class Question:
             raise BadInputError("the last message must come from the user")
         if not self.prompt.strip():
             raise BadInputError("the question is empty", hint="type a question first")
+        if self.patient is not None:
+            normalised(self.patient)
 
     def to_seal(self) -> str:
         """Return what is kept of the question: the text, or all turns when a caller gave many."""

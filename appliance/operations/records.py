@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from typing import Any
 
 from appliance.assembly import Appliance
 from appliance.audit.actions import ACTIONS, Outcome
 from appliance.audit.ledger import FORMATS, VerifiedRecord
 from appliance.audit.query import Page, Query
-from appliance.errors import ApplianceError, BadInputError
-from appliance.identity.permissions import Actor, Permission
+from appliance.errors import ApplianceError, BadInputError, NotFoundError
+from appliance.identity.permissions import Actor, Permission, require
 from appliance.identity.roles import Role
+from appliance.operations import readings
+from appliance.operations.readings import Reading
 from appliance.operations.recording import Recorder, identifier
 from appliance.operations.refusals import Refusals
 from appliance.operations.sessions import anonymous
 
 WITHHELD = "(withheld)"
+ACCOUNT = "usr_"
 
 
 class Records:
@@ -25,21 +28,57 @@ class Records:
 
     def __init__(self, appliance: Appliance, refusals: Refusals) -> None:
         self._ledger = appliance.ledger
+        self._people = appliance.people
         self._recorder = Recorder(appliance.ledger)
         self._refusals = refusals
-        self._purposes = appliance.config.policy.purposes
+        self._policy = appliance.config.policy
 
-    def search(self, actor: Actor, query: Query) -> Page:
-        """Return matching entries, newest first; filters and count are recorded, not results."""
+    def search(
+        self, actor: Actor, query: Query, purpose: str | None = None, case: str | None = None
+    ) -> Page:
+        """Return matching entries, newest first; filters and count are recorded, not results.
+
+        `purpose` says why the record is read, `case` under which number. A privacy officer must
+        give a purpose each time; without it nothing is searched, and BadInputError is raised.
+        """
         self._recorder.authorise(actor, Permission.RECORD_READ, "record.read")
+        reading = Reading(purpose, case)
+        try:
+            readings.check(self._policy, actor, reading)
+        except BadInputError as error:
+            self._recorder.refuse(actor, "record.read", error)
+            raise
         page = self._ledger.search(query)
         self._recorder.note(
             actor,
             "record.read",
             Outcome.SUCCESS,
-            content={"filters": self._stated(query), "count": len(page.entries)},
+            purpose=purpose,
+            content={
+                "filters": self._stated(query),
+                "count": len(page.entries),
+                **reading.facts(),
+            },
         )
         return page
+
+    def account(self, actor: Actor, name: str) -> str:
+        """Return the id that the record has for a user's name; any other text as it is."""
+        require(actor, Permission.RECORD_READ)
+        person = self._people.by_name(name)
+        return name if person is None else person.id
+
+    def names(self, actor: Actor, entries: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+        """Return the user name of every account that these entries are by or about, by its id."""
+        require(actor, Permission.RECORD_READ)
+        ids: set[str] = set()
+        for entry in entries:
+            ids |= {entry["agent"]["user"], entry["entity"] or ""}
+        found: dict[str, str] = {}
+        for user_id in sorted(item for item in ids if item.startswith(ACCOUNT)):
+            with contextlib.suppress(NotFoundError):
+                found[user_id] = self._people.get(user_id).name
+        return found
 
     def verify(self, actor: Actor) -> VerifiedRecord:
         """Verify the whole record; raises TamperedError naming the first bad entry."""
@@ -51,16 +90,16 @@ class Records:
                 actor, "record.verify", Outcome.FAILURE, content={"code": error.code}
             )
             raise
-        self._recorder.note(
-            actor, "record.verify", Outcome.SUCCESS, content={"entries": verified.entries}
-        )
+        self._recorder.note(actor, "record.verify", Outcome.SUCCESS, content=verified.facts())
         return verified
 
     def export(self, actor: Actor, form: str, query: Query) -> Generator[bytes, None, None]:
         """Yield the export in pieces; the intent is durable before the first byte leaves."""
         self._recorder.authorise(actor, Permission.RECORD_EXPORT, "record.export")
         if form not in FORMATS:
-            error = BadInputError(f"there is no format {form}", hint="choose ndjson or csv")
+            error = BadInputError(
+                "there is no such export format", hint=f"choose one of {', '.join(FORMATS)}"
+            )
             self._recorder.refuse(actor, "record.export", error)
             raise error
         facts = {"format": form, "filters": self._stated(query)}
@@ -85,7 +124,7 @@ class Records:
             "role": set(Role),
             "action": set(ACTIONS),
             "outcome": set(Outcome),
-            "purpose": set(self._purposes),
+            "purpose": {*self._policy.purposes, *self._policy.record_purposes},
         }
         stated = query.to_json()
         for name, value in stated.items():

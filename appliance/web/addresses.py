@@ -41,6 +41,18 @@ class Key(_Pattern):
     pattern = re.compile(r"key_[0-9a-f]{24}")
 
 
+class Search(_Pattern):
+    pattern = re.compile(r"sch_[0-9a-f]{24}")
+
+
+class Hold(_Pattern):
+    pattern = re.compile(r"hld_[0-9a-f]{24}")
+
+
+class Erasure(_Pattern):
+    pattern = re.compile(r"ers_[0-9a-f]{24}")
+
+
 class Person(_Pattern):
     pattern = NAME_PATTERN
 
@@ -57,6 +69,9 @@ CONVERTERS = {
     "conversation": Conversation,
     "message": Message,
     "key": Key,
+    "search": Search,
+    "hold": Hold,
+    "erasure": Erasure,
     "person": Person,
     "model": Model,
     "version": Version,

@@ -49,9 +49,21 @@ MEANING = {
     "engine.temperature_percent": "Temperature in hundredths. 0: always the likeliest word.",
     "ledger.reserve_bytes": "Room kept so that a full disk can still be recorded, in bytes.",
     "ledger.max_group": "Most entries written to disk in one go.",
+    "ledger.anchor_folders": "Folders that get a checkpoint each day, and that the record is "
+    "checked against, by commas.",
+    "ledger.anchor_syslog": "Log collector that gets one: `tls://HOST:PORT` or `tcp://HOST:PORT`.",
+    "ledger.anchor_ca": "PEM file of the certificates that vouch for collector and witness.",
+    "ledger.anchor_cert": "PEM file of the certificate that the collector asks us for, if it does.",
+    "ledger.anchor_key": "PEM file of its key.",
+    "ledger.anchor_witness": "Address of a witness that co-signs one each day: `http://HOST:PORT`.",
+    "ledger.witness_key": "The witness's verifier key; no other signature is taken for its own.",
     "policy.system_prompt": "What every model is told first.",
     "policy.purposes": "Purposes of use that a question may state, separated by commas.",
     "policy.default_purpose": "The purpose of a question that states none.",
+    "retention.content_days": "Days that chats are kept after their last use. 0: for ever.",
+    "retention.api_days": "Days that questions of programs and their answers are kept. 0: for ever.",
+    "retention.metadata_years": "Years that entries of the record are kept. 0: for ever.",
+    "policy.record_purposes": "Purposes that whoever reads the record may state, by commas.",
 }
 
 

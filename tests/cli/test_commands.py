@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.cli.conftest import Run
+from tests.cli.test_retention import conversation
 from tests.cli.tree import leaves
 from tests.simulators.bundle_forge import BundleForge
 
@@ -29,17 +30,25 @@ CHANGES: dict[str, tuple[list[tuple[str, ...]], tuple[str, ...], str]] = {
                       ("{bundle}",), "bundle.import"),
     "model approve": ([], ("{model}",), "model.approve"),
     "model activate": ([], ("demo",), "model.activate"),
+    "retention apply": ([], (), "retention.apply"),
+    "retention hold": ([], ("--all", "--reason", "case 1/26"), "content.hold"),
+    "retention release": ([], ("{hold}", "--reason", "case 1/26 closed"), "content.release"),
+    "retention erase": ([], ("--conversation", "{conversation}", "--basis", "GDPR Art. 17(1)(a)"),
+                        "content.erase"),
+    "retention rewrap": ([], (), "content.rewrap"),
 }  # fmt: skip
 # These change nothing, are recorded as one event, or have tests of their own.
 READS = {
     "user list", "key list", "trust list", "model list", "model show", "model verify",
     "audit list", "audit verify", "audit export", "config show", "config check", "doctor",
+    "retention plan", "retention holds", "retention certificate",
+    "retention find",
 }  # fmt: skip
 ELSEWHERE = {"init", "run", "serve", "ask"}
 
 
 @pytest.fixture
-def values(appliance: Run, tmp_path: Path) -> Callable[[str], str]:
+def values(appliance: Run, state: Path, tmp_path: Path) -> Callable[[str], str]:
     """Fill in what a command line of the walk needs."""
 
     def fill(word: str) -> str:
@@ -47,6 +56,11 @@ def values(appliance: Run, tmp_path: Path) -> Callable[[str], str]:
             return str(appliance("key", "create", "--user", "demo", "--json").value["id"])
         if word == "{model}":
             return _import_unapproved(appliance, tmp_path)
+        if word == "{hold}":
+            words = ("retention", "hold", "--all", "--reason", "case 1/26", "--json")
+            return str(appliance(*words).value["id"])
+        if word == "{conversation}":
+            return conversation(state)
         if word in {"{bundle}", "{root}", "{fingerprint}"}:
             return _bundle(tmp_path)[word]
         return word

@@ -151,6 +151,13 @@ def test_the_default_purpose_is_one_of_the_purposes(tmp_path: Path) -> None:
         settings(tmp_path, APPLIANCE_POLICY__PURPOSES="audit")
 
 
+@pytest.mark.parametrize("purposes", ["", "Complaint", "a b", "-x", "x" * 41])
+def test_purposes_of_reading_are_words_of_a_list(tmp_path: Path, purposes: str) -> None:
+    """They are recorded for ever, so a setting cannot make free text of them."""
+    with pytest.raises(ConfigurationError, match=r"policy\.record_purposes"):
+        settings(tmp_path, APPLIANCE_POLICY__RECORD_PURPOSES=purposes)
+
+
 def test_a_state_folder_too_deep_for_sockets_is_refused(tmp_path: Path) -> None:
     """The kernel would refuse later, with a message that nobody understands."""
     with pytest.raises(ConfigurationError, match="too long for the sockets"):

@@ -10,13 +10,15 @@ from flask import Flask
 
 from appliance.identity.permissions import GRANTS, Permission
 from appliance.identity.roles import ASSIGNABLE
+from appliance.operations.scopes import Wanted
 from appliance.web.access import Access, access_of
 from tests.simulators.clinic import CSRF, PASSWORD, Browser, Clinic
 
 ROLES = sorted(str(role) for role in ASSIGNABLE)
 FILLED = {
     "conversation_id": f"cnv_{0:024}", "answer_id": f"msg_{0:024}", "key_id": f"key_{0:024}",
-    "name": "clinician", "version": "1.0",
+    "name": "clinician", "version": "1.0", "seq": 0, "search_id": f"sch_{0:024}",
+    "hold_id": f"hld_{0:024}", "erasure_id": f"ers_{0:024}",
 }  # fmt: skip
 
 
@@ -114,6 +116,15 @@ def disabled(clinic: Clinic) -> str:
     return "steward"
 
 
+def saved_search(clinic: Clinic) -> str:
+    return clinic.operations.searches.save(clinic.actor("auditor"), "a", {"role": "clinician"}).id
+
+
+def held(clinic: Clinic) -> str:
+    officer = clinic.actor("privacy-officer")
+    return clinic.operations.content.hold(officer, Wanted("all"), "case 1/26").id
+
+
 NEW = "another horse battery staple"
 CHANGES: dict[str, tuple[str, Prepare, str]] = {
     "session.sign_in_now": (
@@ -152,12 +163,33 @@ CHANGES: dict[str, tuple[str, Prepare, str]] = {
     "people.unlock": ("administrator", lambda c: ("/people/steward/unlock", {}), "user.unlock"),
     "people.reset": (
         "administrator", lambda c: ("/people/steward/reset", {"once": "b"}), "user.reset"),
+    "privacy.hold": (
+        "privacy-officer",
+        lambda c: ("/privacy/hold", {"kind": "all", "reason": "case 1/26", "once": "h"}),
+        "content.hold"),
+    "privacy.release": (
+        "privacy-officer",
+        lambda c: (f"/privacy/holds/{held(c)}/release", {"reason": "closed", "once": "i"}),
+        "content.release"),
+    "privacy.erase": (
+        "privacy-officer",
+        lambda c: ("/privacy/erase", {
+            "kind": "conversation", "whose": conversation(c), "basis": "GDPR Art. 17(1)(a)",
+            "confirm": "ERASE", "once": "e"}),
+        "content.erase"),
     "record.export": ("auditor", lambda c: ("/record/export", {"format": "csv"}), "record.export"),
+    "searches.save": (
+        "auditor",
+        lambda c: ("/record/searches", {"name": "a", "role": "clinician", "once": "s"}),
+        "search.save"),
+    "searches.delete": (
+        "auditor", lambda c: (f"/record/searches/{saved_search(c)}/delete", {}), "search.delete"),
 }  # fmt: skip
 # These record elsewhere what they change, each with a test of its own (the model's life, a stop
 # whose outcome is `answer.stop`, a verification, whose one entry is its outcome, the API).
 ELSEWHERE = {
     "answers.stop", "models.approve", "models.activate", "record.verify", "openai.completions",
+    "privacy.plan", "privacy.find",
 }  # fmt: skip
 
 

@@ -1,20 +1,27 @@
 """Content keys in keys.db, each wrapped by the key-encryption key and never stored otherwise.
 
 They have a database of their own, so that destroying one can be made certain. For the same
-reason nothing is cached: a key that is gone from the file is gone.
+reason nothing is cached: a key that is gone from the file is gone. All rows are wrapped under one
+key-encryption key, whose id stands in `wrapping`; it is read with every row, so that a program
+notices when another one has replaced that key.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from appliance.clock import Clock, new_id
+from appliance.conversations.keys import scrubbing
 from appliance.database import Database, KeysBase
 from appliance.errors import VerificationError
-from appliance.sealing import ContentKey, KeyWrapper
+from appliance.sealing import HINT_KEY_FILE, WRONG_KEY_FILE, ContentKey, KeyWrapper
+
+ONE = 1
+# SQLite takes at most 32,766 values in one statement.
+AT_ONCE = 10_000
 
 
 class ContentKeyRow(KeysBase):
@@ -25,18 +32,52 @@ class ContentKeyRow(KeysBase):
     created: Mapped[float]
 
 
+class SubjectRow(KeysBase):
+    """The secret behind one pseudonym; see `subjects/store.py`."""
+
+    __tablename__ = "subjects"
+
+    lookup: Mapped[str] = mapped_column(primary_key=True)
+    id: Mapped[str] = mapped_column(unique=True)
+    wrapped: Mapped[bytes]
+    created: Mapped[float]
+
+
+class SecretRow(KeysBase):
+    """A secret of the whole site."""
+
+    __tablename__ = "site_secrets"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    wrapped: Mapped[bytes]
+
+
+class WrappingRow(KeysBase):
+    """The id of the key-encryption key that every row of this database is wrapped under."""
+
+    __tablename__ = "wrapping"
+
+    one: Mapped[int] = mapped_column(primary_key=True)
+    key_id: Mapped[str]
+
+
 class KeyRing:
-    """Makes and finds the keys of conversations."""
+    """Makes, finds and destroys the keys of conversations."""
 
     def __init__(self, database: Database, wrapper: KeyWrapper, clock: Clock) -> None:
         self._database = database
         self._wrapper = wrapper
         self._clock = clock
 
+    @property
+    def database(self) -> Database:
+        return self._database
+
     def new(self) -> ContentKey:
         """Return a fresh key that is durable already: what it seals can be opened again."""
-        key, wrapped = self._wrapper.generate(new_id("cky"))
         with self._database.session() as session:
+            wrapper = self.wrapper(session, claim=True)
+            key, wrapped = wrapper.generate(new_id("cky"))
             session.add(
                 ContentKeyRow(key_id=key.key_id, wrapped=wrapped, created=self._clock.now())
             )
@@ -49,36 +90,126 @@ class KeyRing:
         sealed under a key that is lost when the right file comes back.
         """
         with self._database.reading() as session:
+            wrapper = self.wrapper(session)
             newest = session.scalars(
                 sa.select(ContentKeyRow).order_by(ContentKeyRow.created.desc()).limit(1)
             ).first()
-        if newest is None:
-            return
+            is_known = session.get(WrappingRow, ONE) is not None
         try:
-            self._wrapper.unwrap(newest.key_id, newest.wrapped)
+            if newest is not None:
+                wrapper.unwrap(newest.key_id, newest.wrapped)
         except VerificationError as error:
-            raise VerificationError(
-                "the key file keys/content.key does not belong to these conversations",
-                hint="put the right key file back; nothing was opened or changed",
-            ) from error
+            raise VerificationError(WRONG_KEY_FILE, hint=HINT_KEY_FILE) from error
+        if not is_known:
+            with self._database.session() as session:
+                self.wrapper(session, claim=True)
 
     def get(self, key_id: str) -> ContentKey:
         """Return a key; raise VerificationError if it is gone or was altered."""
         with self._database.reading() as session:
             row = session.get(ContentKeyRow, key_id)
+            wrapper = self.wrapper(session)
         if row is None:
             raise VerificationError(f"the content key {key_id} is gone, so its text cannot be read")
-        return self._wrapper.unwrap(key_id, row.wrapped)
+        return wrapper.unwrap(key_id, row.wrapped)
 
     def those_that_open(self, key_ids: Iterable[str]) -> dict[str, ContentKey]:
         """Return the keys by id, without those that are gone or altered."""
         with self._database.reading() as session:
             rows = [session.get(ContentKeyRow, key_id) for key_id in key_ids]
+            wrapper = self.wrapper(session) if rows else self._wrapper
         found: dict[str, ContentKey] = {}
         for row in rows:
             if row is not None:
                 try:
-                    found[row.key_id] = self._wrapper.unwrap(row.key_id, row.wrapped)
+                    found[row.key_id] = wrapper.unwrap(row.key_id, row.wrapped)
                 except VerificationError:
                     continue
         return found
+
+    def wrapper(self, session: Session, *, claim: bool = False) -> KeyWrapper:
+        """Return the key that the rows seen in `session` are wrapped under.
+
+        `claim` states it where nothing was ever wrapped; the session must be one that writes.
+        """
+        row = session.get(WrappingRow, ONE)
+        if row is None:
+            if claim:
+                session.add(WrappingRow(one=ONE, key_id=self._wrapper.key_id))
+            return self._wrapper
+        if row.key_id != self._wrapper.key_id:
+            self._wrapper = self._wrapper.named(row.key_id)
+        return self._wrapper
+
+    # --- destroying
+
+    def destroy(self, key_ids: Collection[str], subject: str | None = None) -> None:
+        """Delete keys, and the secret of a subject, so that no file of keys.db holds them.
+
+        Safe to repeat after a crash: what is gone already is searched for all the same. Raises
+        UnavailableError to be tried again, VerificationError when bytes could not be removed.
+        """
+        names = [*key_ids, *([subject] if subject else [])]
+        known: list[bytes] = []
+        with self._database.session() as session:
+            for some in _portions(sorted(key_ids)):
+                chosen = ContentKeyRow.key_id.in_(some)
+                known += session.scalars(sa.select(ContentKeyRow.wrapped).where(chosen))
+                session.execute(sa.delete(ContentKeyRow).where(chosen))
+            if subject is not None:
+                row = session.scalars(sa.select(SubjectRow).where(SubjectRow.id == subject)).first()
+                if row is not None:
+                    known += [row.wrapped, row.lookup.encode()]
+                    session.delete(row)
+        # After a crash the deleted bytes are not known, so every page is written anew.
+        complete = len(known) == len(key_ids) + 2 * (subject is not None)
+        needles = [name.encode() for name in names] + known
+        scrubbing.scrub(self._database.path, needles, rebuild=bool(names) and not complete)
+
+    # --- replacing the key-encryption key
+
+    def wrapped_under(self) -> str:
+        """Return the id of the key-encryption key in use."""
+        with self._database.reading() as session:
+            return self.wrapper(session).key_id
+
+    def rewrap(self, fresh: KeyWrapper) -> int:
+        """Wrap every row under `fresh`, in one transaction; return how many there were.
+
+        The old wrapped bytes are in no file of keys.db when this returns.
+        """
+        old: list[bytes] = []
+        with self._database.session() as session:
+            wrapper = self.wrapper(session, claim=True)
+            session.flush()
+            for row, name in _wrapped_rows(session):
+                old.append(row.wrapped)
+                row.wrapped = fresh.wrap(name, wrapper.unwrap_secret(name, row.wrapped))
+            session.get_one(WrappingRow, ONE).key_id = fresh.key_id
+        scrubbing.scrub(self._database.path, old)
+        return len(old)
+
+    def rebuild(self) -> None:
+        """Write keys.db anew, so that no page holds what was deleted or replaced."""
+        scrubbing.scrub(self._database.path, [], rebuild=True)
+
+    def count(self) -> int:
+        """Return how many secrets are wrapped."""
+        with self._database.reading() as session:
+            return sum(1 for _ in _wrapped_rows(session))
+
+
+def _wrapped_rows(
+    session: Session,
+) -> Iterator[tuple[ContentKeyRow | SubjectRow | SecretRow, str]]:
+    for key in session.scalars(sa.select(ContentKeyRow)):
+        yield key, key.key_id
+    for subject in session.scalars(sa.select(SubjectRow)):
+        yield subject, subject.id
+    for secret in session.scalars(sa.select(SecretRow)):
+        yield secret, secret.name
+
+
+def _portions(values: list[str]) -> Iterator[list[str]]:
+    for start in range(0, len(values), AT_ONCE):
+        yield values[start : start + AT_ONCE]

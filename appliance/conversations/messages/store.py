@@ -127,13 +127,16 @@ def of(session: Session, conversation_id: str) -> Sequence[MessageRow]:
     return session.scalars(query.order_by(MessageRow.position)).all()
 
 
-def opened(row: MessageRow, key: ContentKey) -> MessageInfo:
-    """Return the message with its text; raise VerificationError if that does not open."""
+def opened(row: MessageRow, key: ContentKey | None) -> MessageInfo:
+    """Return the message with its text, which is empty without a key (it was erased).
+
+    Raises VerificationError if the text does not open.
+    """
     return MessageInfo(
         id=row.id,
         conversation_id=row.conversation_id,
         role=row.role,
-        text=key.open(row.sealed, place(row.id)),
+        text="" if key is None else key.open(row.sealed, place(row.id)),
         state=row.state,
         error_code=row.error_code,
         model=_model(row),
@@ -149,7 +152,9 @@ def opened(row: MessageRow, key: ContentKey) -> MessageInfo:
     )
 
 
-def unfinished(row: MessageRow, user_id: str, origin: str) -> UnfinishedAnswer:
+def unfinished(
+    row: MessageRow, user_id: str, origin: str, subject: str | None = None
+) -> UnfinishedAnswer:
     """Return what is known of an answer besides its text."""
     return UnfinishedAnswer(
         answer_id=row.id,
@@ -161,6 +166,7 @@ def unfinished(row: MessageRow, user_id: str, origin: str) -> UnfinishedAnswer:
         model_digest=row.model_digest or "",
         origin=origin,
         created=row.created,
+        subject=subject,
     )
 
 

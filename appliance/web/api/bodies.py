@@ -49,6 +49,8 @@ class StreamOptions(Body):
 
 class Metadata(Body):
     purpose: str | None = None
+    # A record number or an encounter; only a pseudonym of it is kept.
+    patient: str | None = None
 
 
 StopText = Annotated[str, Field(min_length=1, max_length=MAX_STOP_CHARACTERS)]
@@ -95,6 +97,7 @@ class Completion(Body):
                 stop=self._stops(),
             ),
             origin="api",
+            patient=(self.metadata.patient if self.metadata else None) or None,
         )
 
     @property

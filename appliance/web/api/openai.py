@@ -89,12 +89,19 @@ def _answer(body: Completion, question: Question) -> Response:
     created = int(current.gateway().appliance.clock.now())
     reply = Reply(run, created)
     if not body.stream:
-        return jsonify(reply.whole(_await_end(run)))
+        return _whole(reply, _await_end(run))
     _await_news(run)
     stream = reply.stream(with_usage=body.wants_usage)
     response = Response(stream_with_context(stream), mimetype="text/event-stream")
     response.headers["X-Accel-Buffering"] = "no"
     response.call_on_close(lambda: run.stop("disconnected"))
+    return response
+
+
+def _whole(reply: Reply, state: AnswerState) -> Response:
+    response = jsonify(reply.whole(state))
+    if state.record_seq is not None:
+        response.headers["X-Receipt-Entry"] = str(state.record_seq)
     return response
 
 

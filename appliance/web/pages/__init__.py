@@ -6,12 +6,16 @@ from flask import Flask
 
 from appliance.web.pages import (
     account,
+    anchors,
     answers,
     chat,
     keys,
     models,
     people,
+    privacy,
+    receipts,
     record,
+    searches,
     session,
     static,
 )
@@ -19,5 +23,8 @@ from appliance.web.pages import (
 
 def install(app: Flask) -> None:
     """Put every page on the application."""
-    for module in (static, session, account, chat, answers, people, keys, models, record):
+    for module in (
+        static, session, account, chat, answers, people, keys, models, record, searches, receipts,
+        privacy, anchors,
+    ):  # fmt: skip
         app.register_blueprint(module.pages)

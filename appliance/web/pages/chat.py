@@ -140,6 +140,7 @@ def _question(conversation_id: str | None) -> Question:
         conversation_id=conversation_id,
         model=form.get("model") or None,
         purpose=form.get("purpose") or None,
+        patient=form.get("patient", "").strip() or None,
     )
 
 

@@ -1,34 +1,65 @@
-"""The record, for the auditor: search it, verify it, export it. Nothing here changes it.
+"""The record, for the auditor and the privacy officer: search it, verify it, export it.
 
-An entry shown is the stored one, every field of it; the record never held the text of a question
-or an answer, so none can be shown.
+Nothing here changes it. An entry shown is the stored one, every field of it; the record never
+held the text of a question or an answer, so none can be shown. Every page is one search of
+`PAGE_SIZE` entries, and nothing counts or walks the rest, so a long record pages like a short one.
+
+A privacy officer states a purpose with each search; until then the page is only a form.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from itertools import chain
 
 from flask import Blueprint, Response, make_response, render_template, request, stream_with_context
 
 from appliance.audit.actions import ACTIONS, Outcome
+from appliance.audit.ledger import FORMATS
 from appliance.audit.query import Page, Query
 from appliance.errors import ApplianceError, BadInputError, BusyError, VerificationError
 from appliance.identity.permissions import Permission
 from appliance.identity.roles import Role
+from appliance.operations.readings import must_say_why
 from appliance.web import current, errors
 from appliance.web.access import allow
+from appliance.web.files import attachment
 from appliance.web.refusals import refuse
 from appliance.web.seats import Release
 
 pages = Blueprint("record", __name__)
 
 FILTERS = (
-    "text", "user", "role", "action", "outcome", "model", "purpose", "source", "entity",
-    "since", "until",
+    "text", "user", "role", "action", "outcome", "model", "purpose", "subject", "source",
+    "entity", "since", "until",
 )  # fmt: skip
+# Why the record is read; not filters, and never saved with a search.
+REASON = ("reason", "case")
 PAGE_SIZE = 50
-MEDIA_TYPES = {"ndjson": "application/x-ndjson", "csv": "text/csv"}
+
+
+@dataclass(frozen=True)
+class Form:
+    """One export format: what it is in words, its media type, the ending of its file."""
+
+    words: str
+    media_type: str = "application/x-tar"
+    ending: str = "tar"
+
+
+FORMS: Mapping[str, Form] = {
+    "ndjson": Form("NDJSON: the exact bytes that were hashed", "application/x-ndjson", "ndjson"),
+    "tiles": Form("Tiles: the whole record with its proofs, for a verifier", ending="tar"),
+    "csv": Form("CSV: a table for a spreadsheet", "text/csv", "csv"),
+    "fhir": Form(
+        "FHIR R4: AuditEvent, for a clinical archive", "application/fhir+ndjson", "ndjson"
+    ),
+    "syslog": Form("Syslog: RFC 5424 lines, for a log server", "text/plain", "log"),
+    "cef": Form("CEF: for a security console", "text/plain", "cef"),
+    "ocsf": Form("OCSF: for a security data lake", "application/x-ndjson", "ndjson"),
+    "otlp": Form("OTLP: logs for an OpenTelemetry collector", "application/x-ndjson", "ndjson"),
+}
 
 
 @pages.get("/record")
@@ -56,18 +87,29 @@ def verify() -> Response:
 @allow(Permission.RECORD_EXPORT)
 def export() -> Response:
     """Send the entries that match the filters as a file."""
-    form = request.form.get("format", "")
+    name = request.form.get("format", "")
     give_back = _seat()
     try:
-        pieces = current.operations().records.export(current.actor(), form, _query(request.form))
+        pieces = current.operations().records.export(current.actor(), name, _query(request.form))
         body = stream_with_context(_started(pieces))
     except BaseException:
         give_back()
         raise
-    response = Response(body, mimetype=MEDIA_TYPES.get(form, "text/plain"))
-    response.headers["Content-Disposition"] = f'attachment; filename="record.{form}"'
+    form = FORMS.get(name, Form(name))
+    file = f"record.{form.ending}" if name == form.ending else f"record-{name}.{form.ending}"
+    response = attachment(body, file, form.media_type)
     response.call_on_close(give_back)
     return response
+
+
+def filters_of(values: Mapping[str, str]) -> dict[str, str]:
+    """Return the filters that are set among the fields of a form or an address."""
+    return {name: values[name].strip() for name in FILTERS if values.get(name, "").strip()}
+
+
+def reason_of(values: Mapping[str, str]) -> dict[str, str]:
+    """Return why the record is read, as far as that is stated."""
+    return {name: values[name].strip() for name in REASON if values.get(name, "").strip()}
 
 
 def _seat() -> Release:
@@ -78,35 +120,66 @@ def _seat() -> Release:
         refuse(error)
 
 
-def _page(filters: Mapping[str, str], status: int = 200, **found: object) -> Response:
-    page, error = Page((), None), None
+def _page(values: Mapping[str, str], status: int = 200, **found: object) -> Response:
+    actor, reason = current.actor(), reason_of(values)
+    page, error, asks_why = Page((), None), None, must_say_why(actor)
+    searched = bool(reason) or not asks_why
     try:
-        page = current.operations().records.search(current.actor(), _query(filters))
+        if searched:
+            page = _searched(values, reason)
     except BadInputError as bad:
         error, status = bad, errors.status_of(bad)
     except ApplianceError:
         # A record that does not verify may not be readable either; the finding still shows.
         if not found:
             raise
-    chosen = {name: filters[name] for name in FILTERS if filters.get(name)}
     html = render_template(
         "record.html",
-        entries=page.entries,
-        next_before=page.next_before,
-        chosen=chosen,
-        actions=sorted(ACTIONS),
-        outcomes=[str(outcome) for outcome in Outcome],
-        roles=[str(role) for role in Role],
-        purposes=current.config().policy.purposes,
+        page=page,
+        back_to=page.next_before if len(page.entries) < PAGE_SIZE else None,
+        names=current.operations().records.names(actor, page.entries),
+        chosen=filters_of(values),
+        reason=reason,
+        kept={**filters_of(values), **reason},
+        searched=searched,
+        asks_why=asks_why,
+        saved=current.operations().searches.list(actor),
+        forms=_forms(values),
         error=error,
+        **_choices(),
         **found,
     )
     return make_response(html, status)
 
 
-def _query(filters: Mapping[str, str]) -> Query:
-    chosen = {name: filters[name].strip() for name in FILTERS if filters.get(name, "").strip()}
-    before = filters.get("before", "")
+def _forms(values: Mapping[str, str]) -> dict[str, str]:
+    """Return the formats to choose from; tiles prove the whole record, so a part has none."""
+    names = [name for name in FORMATS if name != "tiles" or not filters_of(values)]
+    return {name: FORMS.get(name, Form(name)).words for name in names}
+
+
+def _choices() -> dict[str, list[str]]:
+    policy = current.config().policy
+    return {
+        "actions": sorted(ACTIONS),
+        "outcomes": [str(outcome) for outcome in Outcome],
+        "roles": [str(role) for role in Role],
+        "purposes": list(dict.fromkeys((*policy.purposes, *policy.record_purposes))),
+        "reasons": list(policy.record_purposes),
+    }
+
+
+def _searched(values: Mapping[str, str], reason: Mapping[str, str]) -> Page:
+    return current.operations().records.search(
+        current.actor(), _query(values), purpose=reason.get("reason"), case=reason.get("case")
+    )
+
+
+def _query(values: Mapping[str, str]) -> Query:
+    chosen = filters_of(values)
+    if "user" in chosen:
+        chosen["user"] = current.operations().records.account(current.actor(), chosen["user"])
+    before = values.get("before", "")
     if before and not (before.isascii() and before.isdigit() and len(before) <= 16):
         raise BadInputError("the page begins at no entry of the record")
     return Query(**chosen, before_seq=int(before) if before else None, limit=PAGE_SIZE)

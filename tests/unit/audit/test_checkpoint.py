@@ -40,7 +40,7 @@ def test_note_has_the_public_form() -> None:
     text = f"{ORIGIN}\n1000\n{base64.b64encode(POINT.root).decode()}\n"
     key_id = hashlib.sha256(ORIGIN.encode() + b"\n\x01" + PUBLIC).digest()[:4]
     signature = base64.b64encode(key_id + SECRET.sign(text.encode())).decode()
-    assert NOTE == f"{text}\n\N{EM DASH} {ORIGIN} {signature}\n"
+    assert f"{text}\n\N{EM DASH} {ORIGIN} {signature}\n" == NOTE
 
 
 def test_key_has_the_public_form() -> None:

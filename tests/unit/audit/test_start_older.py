@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -54,7 +53,7 @@ def moments(tmp_path_factory: pytest.TempPathFactory) -> Moments:
 
 
 @pytest.fixture
-def state(moments: Moments, tmp_path: Path) -> Iterator[Path]:
+def state(moments: Moments, tmp_path: Path) -> Path:
     """The record as it was in the evening, to be changed."""
     shutil.copytree(moments.newer, tmp_path / "state")
     return tmp_path / "state"
@@ -79,9 +78,7 @@ def test_each_moment_starts(moments: Moments, tmp_path: Path) -> None:
         verify_file(state / "audit.db")
 
 
-def test_tail_that_no_checkpoint_covers_is_signed_at_start(
-    state: Path, moments: Moments
-) -> None:
+def test_tail_that_no_checkpoint_covers_is_signed_at_start(state: Path, moments: Moments) -> None:
     """After a crash, what was recorded but not signed yet is verified, and then signed."""
     shutil.copy(moments.unsigned, state / "audit.db")
     shutil.rmtree(state / "audit.anchors")
@@ -204,9 +201,7 @@ def test_key_that_others_can_read_refuses_the_start(state: Path, moments: Moment
 
 
 @pytest.mark.parametrize("raw", [b"", bytes(31), bytes(33), bytes(32)])
-def test_key_that_is_another_refuses_the_start(
-    state: Path, moments: Moments, raw: bytes
-) -> None:
+def test_key_that_is_another_refuses_the_start(state: Path, moments: Moments, raw: bytes) -> None:
     """A key that does not belong to the record signs nothing."""
     key = state / "audit.keys" / "0.key"
     key.unlink()

@@ -6,13 +6,15 @@ import re
 from dataclasses import fields
 from random import Random
 
-from demo_model import complaints, questions, unknown
+from demo_model import complaints, phrases, questions, unknown
 from demo_model.answers import ANSWERS
 from demo_model.complaints import Vocabulary
 from demo_model.conversations import SYSTEM_PROMPT, draw_conversation
 from demo_model.examinations import all_examinations
 from demo_model.notes import HELD_OUT, TRAINING, draw_facts, summary, write_note
-from demo_model.phrases import shared_phrases
+from demo_model.phrases import HELD_OUT as HELD_OUT_PHRASES
+from demo_model.phrases import PhraseSet, shared_phrases
+from demo_model.wide_phrases import WIDE, plain_words
 
 
 def seeded(seed: int) -> Random:
@@ -36,6 +38,24 @@ def test_examinations_are_the_same_at_every_call() -> None:
 def test_no_phrase_is_both_trained_and_held_out() -> None:
     """The held-out score speaks about wording that training never used."""
     assert shared_phrases() == []
+
+
+def test_no_made_phrase_has_the_words_of_a_held_out_one() -> None:
+    """Phrases made of parts stay apart from held-out ones, also in other capitals and marks."""
+    by_hand = {p for f in fields(PhraseSet) for p in getattr(phrases.TRAIN, f.name)}
+    for field in fields(PhraseSet):
+        wide, held_out = getattr(WIDE, field.name), getattr(HELD_OUT_PHRASES, field.name)
+        assert not set(wide) & set(held_out), field.name
+        made = {plain_words(phrase) for phrase in set(wide) - by_hand}
+        assert not made & set(map(plain_words, held_out)), field.name
+
+
+def test_every_made_phrase_has_the_slots_of_its_kind() -> None:
+    """A made phrase states the same facts as the hand-written ones of its kind."""
+    for field in fields(PhraseSet):
+        wanted = {frozenset(re.findall(r"{\w+}", p)) for p in getattr(phrases.TRAIN, field.name)}
+        for phrase in getattr(WIDE, field.name):
+            assert frozenset(re.findall(r"{\w+}", phrase)) in wanted, (field.name, phrase)
 
 
 def test_no_noun_is_both_trained_and_held_out() -> None:

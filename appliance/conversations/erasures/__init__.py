@@ -1,0 +1,1 @@
+"""Erasures: which conversations lost their key, when and on what basis."""

@@ -1,0 +1,1 @@
+"""Whom questions are about: pseudonyms that an erasure makes unlinkable."""

@@ -1,0 +1,1 @@
+"""Searches of the record that a person keeps for the next time."""

@@ -1,0 +1,144 @@
+"""Checkpoints kept outside the record: found, held against it, and counted."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from appliance.audit import anchors
+from appliance.audit.checkpoint import Checkpoint, SignedCheckpoint, Signer
+from appliance.audit.verify import verify_file
+from appliance.errors import BadInputError, TamperedError
+from tests.unit.audit import samples
+
+SIZES = (100, 256, 700)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A record with checkpoints over 100, 256 and 700 entries, and 50 more that none covers."""
+    folder = tmp_path_factory.mktemp("whole")
+    log = samples.opened(samples.make(folder))
+    for size in SIZES:
+        samples.fill(log, size - log.head().size)
+        (folder / f"{size}.note").write_text(log.checkpoint())
+    samples.fill(log, 50)
+    samples.snapshot(log.path, folder / "copy.db")
+    (folder / "750.note").write_text(log.checkpoint())
+    log.close()
+    return folder
+
+
+@pytest.fixture
+def path(whole: Path, tmp_path: Path) -> Path:
+    """A copy of the record alone."""
+    return Path(shutil.copy(whole / "copy.db", tmp_path / "audit.db"))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder elsewhere, such as a stick."""
+    (tmp_path / "elsewhere").mkdir()
+    return tmp_path / "elsewhere"
+
+
+def put(whole: Path, size: int, to: Path) -> None:
+    to.parent.mkdir(exist_ok=True)
+    shutil.copy(whole / f"{size}.note", to)
+
+
+@pytest.mark.parametrize("sizes", [[100], [256], [700], [100, 256, 700], [750], [750, 100]])
+def test_largest_anchor_counts(whole: Path, path: Path, folder: Path, sizes: list[int]) -> None:
+    """The record says how much of it a checkpoint elsewhere vouches for, signed here or not."""
+    for size in sizes:
+        put(whole, size, folder / f"{size}.checkpoint")
+    assert verify_file(path, [folder]).anchored == max(sizes)
+    assert verify_file(path, [folder], processes=2).anchored == max(sizes)
+    assert verify_file(path).anchored == 0
+
+
+def test_copy_beside_the_record_does_not_count_as_elsewhere(whole: Path, path: Path) -> None:
+    """The ledger's own newest checkpoint must hold, but vouches for nothing."""
+    put(whole, 700, path.with_name("audit.anchors") / "newest.checkpoint")
+    assert verify_file(path).anchored == 0
+    put(whole, 256, path.with_name("audit.anchors") / "printed.checkpoint")
+    assert verify_file(path).anchored == 256
+
+
+def test_given_anchor_counts(whole: Path, path: Path, tmp_path: Path) -> None:
+    """One that is handed over by name is held against the record too."""
+    put(whole, 256, tmp_path / "paper.txt")
+    assert verify_file(path, given=[anchors.read(tmp_path / "paper.txt")]).anchored == 256
+
+
+def test_record_shorter_than_its_anchor_is_refused(whole: Path, folder: Path) -> None:
+    """What an anchor covers and the record lacks is missing; the anchor is named."""
+    put(whole, 750, folder / "a.checkpoint")
+    with pytest.raises(TamperedError, match=r"a\.checkpoint") as caught:
+        verify_file(samples.make(folder, 300), [folder])
+    assert caught.value.seq == 300
+
+
+def test_other_record_of_the_same_name_is_refused(whole: Path, folder: Path) -> None:
+    """A record that was made anew under the old name is not the one that was vouched for."""
+    put(whole, 256, folder / "a.checkpoint")
+    (folder / "new").mkdir()
+    other = samples.make(folder / "new", 300)
+    with pytest.raises(TamperedError, match=r"a\.checkpoint vouches for"):
+        verify_file(other, [folder])
+
+
+def test_rewritten_record_is_refused(whole: Path, path: Path, folder: Path) -> None:
+    """Even with its own checkpoints gone, a rewritten record does not hold against an anchor."""
+    put(whole, 256, folder / "a.checkpoint")
+    samples.attack(path, ("DELETE FROM checkpoints", ()))
+    samples.rewrite(path, 200, purpose="research")
+    assert verify_file(path).signed == 0
+    with pytest.raises(TamperedError, match="vouches for"):
+        verify_file(path, [folder])
+
+
+def test_anchor_that_the_key_did_not_sign_is_refused(whole: Path, path: Path, folder: Path) -> None:
+    """The right root under a wrong signature is a finding, not an anchor."""
+    point = SignedCheckpoint.parse((whole / "256.note").read_text()).checkpoint
+    forger = Signer(samples.ORIGIN, Ed25519PrivateKey.generate())
+    (folder / "a.checkpoint").write_text(forger.sign(point).note())
+    with pytest.raises(TamperedError, match="keys are not those"):
+        verify_file(path, [folder])
+
+
+def test_anchor_of_an_empty_record_must_be_empty(path: Path, folder: Path) -> None:
+    """A checkpoint over nothing has the root of nothing."""
+    forger = Signer(samples.ORIGIN, Ed25519PrivateKey.generate())
+    (folder / "a.checkpoint").write_text(
+        forger.sign(Checkpoint(samples.ORIGIN, 0, bytes(32))).note()
+    )
+    with pytest.raises(TamperedError):
+        verify_file(path, [folder])
+
+
+def test_other_files_and_other_logs_do_not_matter(whole: Path, path: Path, folder: Path) -> None:
+    """Only `*.checkpoint` of this log are looked at; a folder that is not there has none."""
+    (folder / "readme.txt").write_text("x")
+    other = Signer("other", Ed25519PrivateKey.generate())
+    (folder / "o.checkpoint").write_text(other.sign(Checkpoint("other", 9, bytes(32))).note())
+    assert anchors.at_hand([folder, folder / "missing"], samples.ORIGIN) == []
+    assert verify_file(path, [folder, folder / "missing"]).anchored == 0
+
+
+@pytest.mark.parametrize("data", [b"", b"\xff", b"ward\n1\n\n"])
+def test_unreadable_anchor_is_an_error(path: Path, folder: Path, data: bytes) -> None:
+    """An anchor that cannot be read is named, and not skipped."""
+    (folder / "a.checkpoint").write_bytes(data)
+    with pytest.raises(BadInputError, match=r"a\.checkpoint"):
+        verify_file(path, [folder])
+
+
+def test_folder_in_place_of_an_anchor_is_an_error(path: Path, folder: Path) -> None:
+    """Whatever has the name of an anchor must be one."""
+    (folder / "a.checkpoint").mkdir()
+    with pytest.raises(BadInputError, match=r"a\.checkpoint"):
+        verify_file(path, [folder])
