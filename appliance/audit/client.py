@@ -214,6 +214,8 @@ class _Adding:
             data += chunk
             if wanted == LENGTH.size and len(data) >= wanted:
                 wanted += LENGTH.unpack_from(data)[0]
+                if wanted > MAX_REQUEST_BYTES:
+                    raise ConnectionAbortedError  # whatever this is, it is no answer
         return data[LENGTH.size :]
 
 

@@ -85,6 +85,11 @@ class Notary:
         with contextlib.suppress(ApplianceError, OSError):
             self._anchors.mkdir(mode=0o700, exist_ok=True)
             durable.write(self._anchors / NEWEST, note.encode())
+        # A key that could not be destroyed at its hand-over must not outlive the failure.
+        with contextlib.suppress(OSError):
+            for number in self._keys.present():
+                if number < self.epochs.current.number:
+                    self._keys.destroy(number)
 
     def hand_over_due(self) -> bool:
         """Tell whether the day's new key is due."""

@@ -152,7 +152,7 @@ class _Record:
         self._walk_tail(before, signed)
         self._check_hand_overs()
         anchoring.check(self._anchors, self._epochs, self._head.size, self._tree.root)
-        first = self._time_of(self._epochs.current.seq or 0)
+        first = self._time_of(self._epochs.current.seq or self._head.pruned)
         return Opened(self._log, self._epochs, self._signed, first)
 
     def _walk_edge(self) -> None:

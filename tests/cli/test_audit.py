@@ -31,7 +31,10 @@ def test_verify_is_itself_recorded(appliance: Run) -> None:
     """Whoever verifies leaves an entry that says so and how many entries there were."""
     assert appliance("audit", "verify", "--json").value["recorded"] is True
     entry = appliance("audit", "list", "--action", "record.verify", "--json").value["entries"][-1]
-    assert (entry["outcome"], entry["content"]) == ("success", {"entries": 13})
+    assert (entry["outcome"], entry["content"]) == (
+        "success",
+        {"entries": 13, "signed": 13, "anchored": 0},
+    )
 
 
 def test_one_flipped_bit_is_exit_3_and_names_the_entry(appliance: Run, state: Path) -> None:
@@ -39,9 +42,9 @@ def test_one_flipped_bit_is_exit_3_and_names_the_entry(appliance: Run, state: Pa
     tamper(state / "audit.db", b'"publisher.trust","agent"')
     ended = appliance("audit", "verify")
     assert ended.code == 3
-    assert ended.err.splitlines()[-2].startswith("error: entry 5 of the record is not as it was")
+    assert ended.err.splitlines()[-2].startswith("error: entry 6 of the record is not as it was")
     error = json.loads(appliance("audit", "verify", "--json").err.splitlines()[-1])["error"]
-    assert (error["code"], error["entry"]) == ("record_tampered", 5)
+    assert (error["code"], error["entry"]) == ("record_tampered", 6)
 
 
 def test_a_failed_verification_says_that_it_was_not_recorded(appliance: Run, state: Path) -> None:

@@ -40,11 +40,16 @@ CHANGES: dict[str, tuple[list[tuple[str, ...]], tuple[str, ...], str]] = {
 # These change nothing, are recorded as one event, or have tests of their own.
 READS = {
     "user list", "key list", "trust list", "model list", "model show", "model verify",
-    "audit list", "audit verify", "audit export", "config show", "config check", "doctor",
+    "audit list", "audit verify", "audit export", "audit checkpoint", "audit keys", "audit prove",
+    "config show", "config check", "doctor",
     "retention plan", "retention holds", "retention certificate",
     "retention find",
 }  # fmt: skip
-ELSEWHERE = {"init", "run", "serve", "ask"}
+# `audit anchor` needs somewhere to keep a checkpoint, and the witness has a folder of its own.
+ELSEWHERE = {
+    "init", "run", "serve", "ask", "audit anchor", "audit witness init", "audit witness serve",
+    "audit witness show", "audit witness cosign",
+}  # fmt: skip
 
 
 @pytest.fixture

@@ -192,7 +192,26 @@ def no_room_for_the_index(disk: SmallDisk) -> Iterator[tuple[str, Any]]:
     yield "found_later", len(disk.log.search(samples.ANY).entries)
 
 
+def hardly_any_room(disk: SmallDisk) -> Iterator[tuple[str, Any]]:
+    """Midnight with a little more room each time, so that it ends at another step each time."""
+    refusals, entries = set(), []
+    for pages in range(40):
+        disk.fill(leave=pages * PAGE)
+        disk.clock.advance(DAY_S)
+        for said in iter(disk.append, None):
+            if said:
+                refusals.add(said.partition(":")[0])
+                break
+        entries.append(verify_file(disk.record).entries)
+        disk.free()
+        assert disk.resumes()
+    yield "refusals", sorted(refusals)
+    yield "grew", entries == sorted(entries)
+    yield "days", pages + 1
+
+
 SCENES = (
+    hardly_any_room,
     no_room,
     no_room_for_the_key,
     no_name_for_the_key,

@@ -31,7 +31,6 @@ class LeanLedger:
     def __init__(self, record: Path) -> None:
         self.record = record
         self.socket = record.with_name("ledger.sock")
-        self.pid = 0
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.faults.lean_process", record, self.socket],
             cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
@@ -41,11 +40,8 @@ class LeanLedger:
         self, now: float, *, speed: float = 1, sign: bool = False, prune: tuple[int, ...] = ()
     ) -> None:
         """Begin to start it; `now` is what its clock says, `prune` what it lets go of by itself."""
-        assert self._process.stdin is not None
-        wish = {"now": now, "speed": speed, "sign": sign, "prune": prune}
-        self._process.stdin.write(json.dumps(wish) + "\n")
-        self._process.stdin.flush()
-        self.pid = self._next()["pid"]
+        self._order(json.dumps({"now": now, "speed": speed, "sign": sign, "prune": prune}))
+        assert self._next()["what"] == "started"
 
     def ready(self) -> None:
         """Wait until it takes events; AssertionError with its reason if it refuses to."""
@@ -62,13 +58,17 @@ class LeanLedger:
 
     def kill(self) -> list[dict[str, Any]]:
         """End it as `kill -9` does, if it has not ended; return what else it had said."""
-        os.kill(self.pid, signal.SIGKILL)
+        self._order("kill")
         return self.ended(-signal.SIGKILL, 0)
 
     def stop(self) -> list[dict[str, Any]]:
         """End it in good order."""
-        os.kill(self.pid, signal.SIGTERM)
+        self.begin_to_stop()
         return self.ended(0)
+
+    def begin_to_stop(self) -> None:
+        """Ask it to end in good order, and do not wait for that."""
+        self._order("stop")
 
     def ended(self, *codes: int) -> list[dict[str, Any]]:
         """Wait for its end; return what it had said since it was ready."""
@@ -79,11 +79,13 @@ class LeanLedger:
         return said[:-1]
 
     def close(self) -> None:
-        """End the process that forks ledgers."""
-        if self.pid:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self.pid, signal.SIGKILL)
+        """End the process that forks ledgers, and with it the ledger."""
         self._process.communicate(timeout=20)
+
+    def _order(self, line: str) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{line}\n")
+        self._process.stdin.flush()
 
     def _next(self) -> dict[str, Any]:
         assert self._process.stdout is not None

@@ -1,14 +1,16 @@
 """A ledger that starts in milliseconds, for tests that kill it hundreds of times.
 
 Run as `python -m tests.faults.lean_process RECORD SOCKET` it loads everything once and then forks
-a ledger for each line of JSON on its standard input, one at a time. Standard output has one line
-of JSON for everything that happened: `started`, `ready`, `signed`, `pruned`, `refused`, `ended`.
+a ledger for each line of JSON on its standard input, one at a time; a line `kill` or `stop` ends
+it. Standard output has one line of JSON for everything that happened: `started`, `ready`,
+`signed`, `pruned`, `refused`, `ended`.
 What is forked is the real `Log` behind the real `Intake`; gunicorn and Flask are left out.
 """
 
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import select
@@ -33,6 +35,7 @@ SETTINGS = Settings(reserve_bytes=RESERVE_BYTES)
 # Several transactions for each pruning, so that a kill falls between them too.
 PRUNE_AT_ONCE = 32
 OPERATOR = Agent("os:test", "console", "os")
+SIGNALS = {b"kill\n": signal.SIGKILL, b"stop\n": signal.SIGTERM}
 
 
 class HurriedClock(System):
@@ -88,19 +91,26 @@ def serve(record: Path, socket: Path, wish: dict[str, Any]) -> None:
     log.close()
 
 
-def wait_for(child: int) -> int:
-    """Return the exit code of a child; should the tests be gone first, the child goes too."""
+def wait_for(child: int, orders: io.FileIO) -> int:
+    """Send the child the signals that are ordered; return its exit code once it has ended.
+
+    Should the tests be gone first, the child goes too.
+    """
     handle = os.pidfd_open(child)
-    ready, _, _ = select.select([handle, sys.stdin], [], [])
+    watched = [handle, orders.fileno()]
+    while handle not in select.select(watched, [], [])[0]:
+        order = SIGNALS.get(orders.readline(), signal.SIGKILL)
+        signal.pidfd_send_signal(handle, order)
     os.close(handle)
-    if sys.stdin in ready:
-        os.kill(child, signal.SIGKILL)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def main(record: Path, socket: Path) -> None:
     recorder.PRUNE_AT_ONCE = PRUNE_AT_ONCE
-    while line := sys.stdin.readline():
+    orders = io.FileIO(0)
+    while line := orders.readline():
+        if line in SIGNALS:  # the child had just ended by itself
+            continue
         child = os.fork()
         if child == 0:
             try:
@@ -108,7 +118,7 @@ def main(record: Path, socket: Path) -> None:
             finally:
                 os._exit(0)
         say("started", pid=child)
-        say("ended", code=wait_for(child))
+        say("ended", code=wait_for(child, orders))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ import pytest
 from appliance.audit.checkpoint import SignedCheckpoint, VerifierKey
 from appliance.audit.log import Log
 from appliance.audit.verify import verify_file
+from appliance.errors import ApplianceError
 from tests.faults.lean_ledger import DAY_S, keys_of, table
 from tests.faults.lean_process import RESERVE_BYTES
 from tests.simulators import auditor
@@ -138,5 +141,31 @@ def test_receipts_across_a_jump_hold(record: Path) -> None:
     note = SignedCheckpoint.parse(proof.partition("\n\n")[2])
     assert note.verify(newest).size == log.head().size
     assert log.consistency(SignedCheckpoint.parse(old).checkpoint.size, note.note())
+    log.close()
+    check(record)
+
+
+def test_a_key_that_cannot_be_destroyed_goes_as_soon_as_it_can(record: Path) -> None:
+    """Tried again with every checkpoint, not only at the next start."""
+    clock = ManualClock()
+    log = opened(record, clock)
+    log.append(samples.event(1))
+    old, chattr = record.with_suffix(".keys") / "0.key", shutil.which("chattr")
+    if (
+        not chattr
+        or subprocess.run([chattr, "+i", old], capture_output=True, check=False).returncode
+    ):
+        log.close()
+        pytest.skip("no file can be held fast here")
+    clock.advance(DAY_S)
+    try:
+        with pytest.raises(ApplianceError):
+            log.append(samples.event(2))
+    finally:
+        subprocess.run([chattr, "-i", old], check=True)
+    clock.advance(2)
+    log.append(samples.event(3))
+    log.checkpoint()
+    assert keys_of(record) == ["1.key"]
     log.close()
     check(record)

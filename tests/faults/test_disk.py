@@ -84,6 +84,15 @@ def test_no_room_for_the_search_index(tmp_path: Path) -> None:
     assert facts["found_later"] > 10
 
 
+def test_midnight_on_a_disk_with_hardly_any_room(tmp_path: Path) -> None:
+    """Whichever write fails first: whole, said once, one key, and the day goes on as usual."""
+    facts = seen(tmp_path, "hardly_any_room")
+    assert facts["refusals"] == ["disk_full"]
+    assert facts["grew"]
+    assert facts["epochs"] == facts["days"] + 1
+    assert facts["disk_full"] <= facts["days"]
+
+
 def test_the_whole_appliance_on_a_full_disk(tmp_path: Path) -> None:
     """New questions get 507 and the reason; answers come again by themselves."""
     command = [sys.executable, "-m", "tests.faults.appliance_on_disk", str(tmp_path)]

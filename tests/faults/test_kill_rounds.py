@@ -71,7 +71,7 @@ class Trial:
             assert callers[0].under_way.wait(20)
         time.sleep(self.random.uniform(0, LOAD_S))
         if kind == "stop":
-            os.kill(self.ledger.pid, signal.SIGTERM)
+            self.ledger.begin_to_stop()
             time.sleep(self.random.uniform(0, STOP_S))
         self.keep(self.ledger.kill())
         for caller in callers:
@@ -179,7 +179,7 @@ def test_nothing_is_recorded_twice_and_nothing_nobody_sent(trial: Trial) -> None
 def test_the_kills_fell_into_every_kind_of_work(trial: Trial) -> None:
     """Else the rounds would show nothing: epochs, checkpoints and prunings all happened."""
     record = trial.ledger.record
-    assert table(record, "SELECT count(*) FROM epochs")[0][0] > ROUNDS // 3
+    assert table(record, "SELECT count(*) FROM epochs")[0][0] > ROUNDS // 8
     assert len(trial.notes) >= ROUNDS // len(KINDS) // 2
     assert trial.pruned > 0
     assert trial.promised.doubtful

@@ -89,6 +89,7 @@ def next_day(site: Site) -> None:
     site.work(5)
 
 
+NO_INDEX = shutil.ignore_patterns("audit.index.db*", "*-shm")
 ALONE = ("audit.db",)
 WITH_KEYS = ("audit.db", "audit.keys")
 EVERYTHING = ("audit.db", "audit.keys", "audit.anchors", "audit.index.db")
@@ -170,6 +171,28 @@ def test_an_old_copy_that_went_on_is_told_from_the_record(site: Site) -> None:
     assert isinstance(error, TamperedError)
     assert "vouches for" in error.what
     assert error.hint
+
+
+@pytest.mark.parametrize("count", [5, 300, 1_500])
+def test_an_old_copy_under_todays_side_log_is_never_called_whole(site: Site, count: int) -> None:
+    """After a crash SQLite would lay today's pages over yesterday's file."""
+    log = site.open()
+    log.append_many([samples.event(number) for number in range(count)])
+    note = log.checkpoint()
+    crashed = site.state.with_name("crashed")
+    log._run(lambda _: shutil.copytree(site.state, crashed, ignore=NO_INDEX))
+    log.close()
+    shutil.rmtree(site.state)
+    crashed.rename(site.state)
+    assert site.record.with_name("audit.db-wal").stat().st_size > 0
+    shutil.copy(site.backup / "audit.db", site.record)
+    (site.stick / "today.checkpoint").write_text(note)
+    try:
+        found = verify_file(site.record, [site.stick])
+    except ApplianceError:
+        site.refused()
+    else:  # every page that counts was in the side log
+        assert found.anchored == found.entries == 5 + count
 
 
 def test_todays_backup_that_is_whole_goes_on(site: Site) -> None:

@@ -26,7 +26,9 @@ class DemoModel:
 
     def __init__(self, path: Path) -> None:
         """Load the file; raises ValueError if llama.cpp does not accept it."""
-        self._llama = Llama(str(path), n_ctx=CONTEXT, n_threads=1, verbose=False, seed=0)
+        self._llama = Llama(
+            str(path), n_ctx=CONTEXT, n_threads=1, n_threads_batch=1, verbose=False, seed=0
+        )
 
     def answer(
         self, question: str, *, system: str | None = None, earlier: tuple[tuple[str, str], ...] = ()

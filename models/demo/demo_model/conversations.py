@@ -7,15 +7,16 @@ repeated; only training wordings are used here.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from demo_model import questions, unknown
 from demo_model.advice import BY_NAME, discharge_advice
 from demo_model.answers import ANSWERS, NO_COMPLAINT, NO_NOTE, UNKNOWN
-from demo_model.complaints import draw_complaint
+from demo_model.complaints import draw_complaint, draw_history, draw_medicines
 from demo_model.note_questions import draw_note_question
 from demo_model.notes import (
+    NO_ALLERGY,
     TRAINING,
     Facts,
     Side,
@@ -112,8 +113,13 @@ def _with_note(rng: Random, request: str, note: str) -> str:
     return f"{request}{gap}{note}"
 
 
+def _note(rng: Random, facts: Facts) -> str:
+    """A note in training wording, with more initials and titles than notes have."""
+    return write_note(rng, facts, WIDE, compact=0.25)
+
+
 def _summary_turn(rng: Random, facts: Facts) -> Turn:
-    note = write_note(rng, facts, WIDE)
+    note = _note(rng, facts)
     if rng.random() < 0.1:
         return Turn(
             _with_note(rng, rng.choice(WIDE.one_line_requests), note), one_line_summary(facts)
@@ -124,13 +130,13 @@ def _summary_turn(rng: Random, facts: Facts) -> Turn:
 
 
 def _advice_turn(rng: Random, facts: Facts) -> Turn:
-    text = _with_note(rng, rng.choice(WIDE.advice_requests), write_note(rng, facts, WIDE))
+    text = _with_note(rng, rng.choice(WIDE.advice_requests), _note(rng, facts))
     return Turn(text, discharge_advice(facts.complaint))
 
 
 def _note_question_turn(rng: Random, facts: Facts) -> Turn:
     question, answer = draw_note_question(rng, facts)
-    return Turn(_with_note(rng, question, write_note(rng, facts, WIDE)), answer)
+    return Turn(_with_note(rng, question, _note(rng, facts)), answer)
 
 
 def _named_advice_turn(rng: Random) -> Turn:
@@ -186,6 +192,29 @@ def _follow_up(rng: Random, facts: Facts) -> Turn:
     return Turn(rng.choice(forms).rstrip(":"), one_line_summary(facts))
 
 
+def _facts(rng: Random, side: Side) -> Facts:
+    """Facts of a note; what few notes state is stated more often, as it is learnt last."""
+    facts = draw_facts(rng, side)
+    if side.plain:
+        return facts
+    draw = rng.random()
+    if draw < 0.1:
+        return replace(facts, history=draw_history(rng, side.words))
+    if draw < 0.2:
+        return replace(facts, medicines=draw_medicines(rng, side.words, training=True))
+    if draw < 0.24:
+        return replace(facts, age=None, months=False)
+    if draw < 0.28:
+        return replace(facts, weight=rng.randint(4, 130))
+    if draw < 0.32:
+        return replace(facts, allergy=NO_ALLERGY)
+    if draw < 0.37:
+        return replace(facts, sex=None)
+    if draw < 0.4:
+        return replace(facts, age=rng.randint(2, 23), months=True)
+    return facts
+
+
 _NOTE_TURNS: tuple[tuple[float, Callable[[Random, Facts], Turn]], ...] = (
     (0.60, _summary_turn),
     (0.05, _advice_turn),
@@ -213,7 +242,7 @@ def draw_conversation(rng: Random, side: Side = TRAINING) -> Conversation:
         pick = rng.random()
         for share, note_turn in _NOTE_TURNS:
             if 0 <= pick < share:
-                facts = draw_facts(rng, side)
+                facts = _facts(rng, side)
                 turns.append(note_turn(rng, facts))
             pick -= share
         for share, turn in _OTHER_TURNS:

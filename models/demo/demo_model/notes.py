@@ -153,7 +153,7 @@ def draw_facts(rng: Random, side: Side) -> Facts:
     )
 
 
-def _person(rng: Random, facts: Facts, words: PhraseSet) -> str:
+def _person(rng: Random, facts: Facts, words: PhraseSet, compact: float) -> str:
     """The person phrase that opens a note, in one of its many shapes."""
     noun = facts.noun
     if facts.sex is not None and rng.random() < 0.3:
@@ -161,7 +161,7 @@ def _person(rng: Random, facts: Facts, words: PhraseSet) -> str:
     if facts.age is None:
         return rng.choice(words.person_without_age).format(noun=noun)
     n, unit = facts.age, "month" if facts.months else "year"
-    if facts.sex is not None and not facts.months and rng.random() < 0.15:
+    if facts.sex is not None and not facts.months and rng.random() < compact:
         male = facts.sex == "male"
         return rng.choice(words.compact_person).format(
             n=n,
@@ -177,8 +177,8 @@ def _person(rng: Random, facts: Facts, words: PhraseSet) -> str:
     return rng.choice(words.person).format(noun=noun, age=rng.choice(ages), old=rng.choice(old))
 
 
-def _opening(rng: Random, facts: Facts, words: PhraseSet) -> str:
-    who = _person(rng, facts, words)
+def _opening(rng: Random, facts: Facts, words: PhraseSet, compact: float) -> str:
+    who = _person(rng, facts, words, compact)
     if facts.duration is None:
         text = rng.choice(words.opening_without_duration).format(who=who, c=facts.complaint)
     elif facts.duration[4].isdigit() and rng.random() < 0.08:
@@ -225,8 +225,11 @@ def _measurements(rng: Random, facts: Facts, words: PhraseSet) -> list[str]:
     return sentences
 
 
-def write_note(rng: Random, facts: Facts, words: PhraseSet) -> str:
-    """The note's text: opening first, then the rest in or out of order, with fillers."""
+def write_note(rng: Random, facts: Facts, words: PhraseSet, *, compact: float = 0.15) -> str:
+    """The note's text: opening first, then the rest in or out of order, with fillers.
+
+    `compact` is the share of persons written as in 67M or Mr Lee, 67.
+    """
     rest = _measurements(rng, facts, words)
     if rest and rng.random() < 0.1:
         rest[0] = f"{rng.choice(words.vital_signs)} {rest[0]}"
@@ -234,7 +237,7 @@ def write_note(rng: Random, facts: Facts, words: PhraseSet) -> str:
         rest.insert(rng.randint(0, len(rest)), rng.choice(words.fillers))
     if rng.random() < 0.4:
         rng.shuffle(rest)
-    parts = [_opening(rng, facts, words), *_run_on(rng, rest)]
+    parts = [_opening(rng, facts, words, compact), *_run_on(rng, rest)]
     if rng.random() < 0.04:
         parts.append(parts.pop(0))
     text = rng.choice((" ",) * 8 + ("\n", "\n- ")).join(parts)

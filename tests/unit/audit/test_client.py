@@ -96,6 +96,27 @@ def test_answer_that_is_not_ours_is_unavailable(tmp_path: Path, body: bytes) -> 
     assert listener.requests == 1
 
 
+def test_stranger_who_stays_on_the_socket_is_not_waited_for(tmp_path: Path) -> None:
+    """An answer that begins as none of ours is given up at once, not when it ends."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as stranger:
+        stranger.bind(str(tmp_path / "s.add"))
+        stranger.listen()
+        answered = threading.Thread(target=_answer_and_stay, args=(stranger,))
+        answered.start()
+        with pytest.raises(RecordUnavailableError, match="not known"):
+            LedgerClient(tmp_path / "s.sock", timeout_s=600).append(samples.event())
+        answered.join()
+
+
+def _answer_and_stay(stranger: socket.socket) -> None:
+    connection, _ = stranger.accept()
+    with connection:
+        connection.recv(65_536)
+        connection.sendall(b"HTTP/1.1 200 OK\r\n")
+        while connection.recv(65_536):  # until the other side gives up
+            pass
+
+
 def test_http_answer_that_is_not_ours_is_unavailable(tmp_path: Path) -> None:
     """Whatever else listens on the socket for reading is not taken for a ledger."""
     listener = Listener(tmp_path / "s", b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nno")

@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 
+from appliance.audit.entry import Event
 from appliance.audit.log import Log
 from appliance.audit.reserve import Reserve
+from appliance.audit.verify import verify_file
 from appliance.errors import DiskFullError
 from tests.unit.audit import samples
 
@@ -98,6 +100,38 @@ def test_sqlite_saying_full_is_a_full_disk(log: Log) -> None:
     connection.execute("PRAGMA max_page_count=100000")
     time.sleep(1.1)
     assert log.append(samples.event()).seq >= size
+
+
+def append_for_ever(log: Log, event: Event) -> None:
+    while True:
+        log.append(event)
+
+
+def test_new_key_waits_for_room(tmp_path: Path) -> None:
+    """A hand-over that finds the disk full is refused whole, and made up for when there is room."""
+    clock = samples.SetClock()
+    log = samples.opened(samples.make(tmp_path, 5, clock), clock=clock)
+    connection = log._recorder._writer._connection
+    pages = connection.execute("PRAGMA page_count").fetchone()[0]
+    connection.execute(f"PRAGMA max_page_count={pages}")
+    small = samples.event(model=None, tokens=None, content=None, policy=None, purpose=None)
+    for event in (samples.event(), small):
+        clock.go(2)  # refused events are tried again after a second
+        with pytest.raises(DiskFullError):
+            append_for_ever(log, event)
+    clock.go(86_400)
+    with pytest.raises(DiskFullError):
+        log.append(samples.event())
+    assert len(log.keys()) == 1
+    assert (tmp_path / "audit.keys" / "0.key").exists()
+    connection.execute("PRAGMA max_page_count=100000")
+    clock.go(2)
+    log.append(samples.event())
+    assert len(log.keys()) == 2
+    assert [path.name for path in (tmp_path / "audit.keys").iterdir()] == ["1.key"]
+    log.close()
+    verified = verify_file(log.path)
+    assert verified.signed == verified.entries
 
 
 def test_reserve_is_really_allocated(tmp_path: Path) -> None:

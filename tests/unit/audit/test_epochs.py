@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -156,6 +157,23 @@ def test_broken_line_of_keys_is_found(copy: Path, statement: str) -> None:
     samples.attack(copy, (statement, ()))
     with pytest.raises(TamperedError):
         verify_file(copy)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DELETE FROM checkpoints WHERE size = 31",
+        "UPDATE entries SET entry = x'7b7d' WHERE seq = 30",
+        "DELETE FROM entries WHERE seq = 61",
+    ],
+)
+def test_broken_line_of_keys_refuses_the_start(days: Path, tmp_path: Path, statement: str) -> None:
+    """Every hand-over is looked at before anything is signed with the newest key."""
+    shutil.copytree(days.parent, tmp_path / "state")
+    path = tmp_path / "state" / "audit.db"
+    samples.attack(path, (statement, ()))
+    with pytest.raises(TamperedError):
+        samples.opened(path, clock=samples.SetClock(samples.MORNING + 3 * 86_400))
 
 
 def test_todays_key_signs_nothing_of_yesterday(copy: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import select
 import socket
 import threading
 from collections.abc import Iterator
@@ -252,6 +253,22 @@ def test_close_while_callers_wait(served: Served) -> None:
     assert served.log.head().size - len(seqs) in range(9)
     for client in clients:
         client.close()
+
+
+def test_what_came_before_the_end_is_answered(served: Served) -> None:
+    """An event that is there when the intake is closed is recorded and answered first."""
+    with served.connect() as first, served.connect() as second:
+        for caller in (first, second):
+            assert "seq" in asked(caller, samples.event().to_json())
+        with writer_held(served.log):
+            first.sendall(framed(samples.event().to_json()))
+            second.sendall(framed(samples.event().to_json()))
+            closing = threading.Thread(target=served.intake.close)
+            closing.start()
+            assert select.select([served.intake._woken], [], [], TIMEOUT_S)[0]
+        closing.join()
+        assert {answer(first)["seq"], answer(second)["seq"]} == {2, 3}
+        assert answer(first) is None
 
 
 def test_intake_takes_the_place_of_a_dead_one(log: Log, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.audit import merkle, recorder
+from appliance.audit import merkle, recorder, store
 from appliance.audit.checkpoint import SignedCheckpoint, VerifierKey
 from appliance.audit.entry import Agent
 from appliance.audit.proof import TlogProof
@@ -239,6 +239,25 @@ def test_crash_in_the_middle_is_finished_at_the_next_start(
     samples.opened(path, clock=clock()).close()
     assert [row[0] for row in samples.rows(path) if row[0] < BEFORE] == [400]
     assert verify_file(path).pruned == BEFORE
+
+
+def test_start_that_cannot_finish_a_sweep_starts(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a full disk nothing can be let go; that is no reason not to record."""
+    cut(path, monkeypatch)
+
+    def full(*_: object) -> int:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store.Writer, "prune", full)
+        log = samples.opened(path, clock=clock())
+        log.append(samples.event())
+        log.close()
+    assert len([row for row in samples.rows(path) if row[0] < BEFORE]) == BEFORE - 200
+    samples.opened(path, clock=clock()).close()
+    assert [row[0] for row in samples.rows(path) if row[0] < BEFORE] == [400]
 
 
 def test_leftovers_of_a_crash_cannot_be_changed(

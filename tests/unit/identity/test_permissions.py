@@ -9,7 +9,13 @@ from appliance.errors import ForbiddenError
 from appliance.identity.permissions import GRANTS, Actor, Permission, may, require
 from appliance.identity.roles import ASSIGNABLE, Role
 
-RECORD = {Permission.RECORD_READ, Permission.RECORD_VERIFY, Permission.RECORD_EXPORT}
+RECORD = {
+    Permission.RECORD_READ,
+    Permission.RECORD_VERIFY,
+    Permission.RECORD_EXPORT,
+    Permission.RECORD_PROVE,
+    Permission.RECORD_ANCHOR,
+}
 
 
 def actor(role: Role) -> Actor:
@@ -46,6 +52,16 @@ def test_an_administrator_cannot_touch_the_record() -> None:
 def test_an_auditor_does_nothing_but_read_the_record() -> None:
     """An auditor has the record and their own password."""
     assert GRANTS[Role.AUDITOR] == RECORD | {Permission.OWN_PASSWORD}
+
+
+def test_a_privacy_officer_reads_the_record_and_decides_on_content() -> None:
+    """Erasing and holding are theirs alone, beside the console; they take no copy of the record."""
+    erase = {Permission.CONTENT_ERASE, Permission.CONTENT_HOLD, Permission.RETENTION}
+    assert erase <= GRANTS[Role.PRIVACY_OFFICER]
+    assert Permission.RECORD_EXPORT not in GRANTS[Role.PRIVACY_OFFICER]
+    for role in Role:
+        if role not in {Role.PRIVACY_OFFICER, Role.CONSOLE}:
+            assert not erase & GRANTS[role]
 
 
 def test_importing_and_approving_a_model_need_two_roles() -> None:
