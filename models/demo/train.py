@@ -48,7 +48,7 @@ CYCLES = (
     Cycle(1400, TRAINING, scale=0.5, warm_up=50, cool_down=0.9),
     Cycle(2400, TRAINING, scale=0.5, warm_up=60, cool_down=0.85),
     Cycle(1700, TRAINING, scale=0.4, warm_up=40, cool_down=0.95),
-    Cycle(8400, TRAINING, scale=0.7, warm_up=80, cool_down=0.99, from_mean=True),
+    Cycle(1321, TRAINING, scale=0.5, warm_up=30, cool_down=1.0, from_mean=True),
 )
 
 
