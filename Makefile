@@ -26,7 +26,7 @@ run: setup ## everything on this machine, with the demo model; Ctrl+C stops it
 	@exec $(APPLIANCE) run --demo models/demo
 
 test: setup-dev ## the tests, with real parts; no browser needed
-	$(BIN)/pytest -n 2 --dist loadfile --ignore=tests/journeys
+	$(BIN)/pytest -n 3 --dist loadfile --ignore=tests/journeys
 
 faults: setup-dev ## kill the ledger 200 times under load (the tests do it 40 times)
 	APPLIANCE_FAULT_ROUNDS=200 $(BIN)/pytest tests/faults/test_kill_rounds.py

@@ -16,6 +16,7 @@ from typing import Any
 from appliance.errors import BadInputError
 
 MAX_INTEGER = 2**53 - 1
+_PLAIN = (str, bool)
 # On the path of every question: four times as quick as a general RFC 8785 encoder.
 _ENCODER = json.JSONEncoder(
     sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
@@ -56,16 +57,18 @@ def sha256(*parts: bytes) -> bytes:
 
 
 def _check(value: object, where: str) -> None:
-    if value is None or isinstance(value, str | bool):
+    if value is None or isinstance(value, _PLAIN):
         return
     if isinstance(value, int):
-        if abs(value) > MAX_INTEGER:
+        if not -MAX_INTEGER <= value <= MAX_INTEGER:
             raise BadInputError(f"{where}: integer beyond 2^53 - 1")
     elif isinstance(value, Mapping):
         for key, item in value.items():
-            if not isinstance(key, str) or not key.isascii():
+            if type(key) is not str or not key.isascii():
                 raise BadInputError(f"{where}: key {key!r} is not ASCII text")
-            _check(item, f"{where}.{key}")
+            # Most values of an entry are text or nothing; no path is made for these.
+            if item is not None and type(item) is not str:
+                _check(item, f"{where}.{key}")
     elif isinstance(value, Sequence) and not isinstance(value, bytes | bytearray):
         for index, item in enumerate(value):
             _check(item, f"{where}[{index}]")

@@ -1,7 +1,6 @@
 """The one writer: an event that `append` returned for is durable, chained, and in order.
 
-One thread writes; callers queue and wait. Whatever waits when the thread is ready goes into one
-commit (group commit), so that many callers share the price of one fsync.
+Callers take turns at writing, and whoever writes does so for all who wait (`writing.py`).
 
 At start the keys, the newest checkpoint and everything after it are verified; anything else than
 a whole record is refused, with advice. A missing file is refused too: only `Log.create` makes
@@ -12,12 +11,10 @@ from __future__ import annotations
 
 import contextlib
 import json
-import queue
 import sqlite3
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TypeVar
 
 from appliance import durable
 from appliance.audit import exports, merkle, store, verify
@@ -36,6 +33,7 @@ from appliance.audit.query import Page, Query
 from appliance.audit.recorder import NEARLY_NOTHING, Recorder
 from appliance.audit.reserve import Reserve
 from appliance.audit.tree import WIDTH, Tree
+from appliance.audit.writing import Writing
 from appliance.clock import Clock
 from appliance.config import Ledger as Settings
 from appliance.errors import (
@@ -49,7 +47,8 @@ from appliance.errors import (
 )
 
 T = TypeVar("T")
-QUIET_S = 1.0
+# In pieces this large the index costs the least; what it lacks, a search reads from the record.
+INDEX_EVERY_S = 10.0
 OWN_ACTIONS = frozenset({"record.epoch", "record.prune", "disk.full"})
 HINT_START = (
     "the record was not opened and nothing was changed; keep a copy of the file, call the person "
@@ -60,25 +59,6 @@ HINT_INDEX = (
     "the record itself is whole; someone changed or damaged the index beside it, which was thrown "
     "away and is being made anew: search again, and tell the person in charge of security"
 )
-
-
-class _Waiting:
-    """Something for the writing thread; `done` is released when `results` are there.
-
-    Either events, which share a commit with others, or one `job` of another kind.
-    """
-
-    __slots__ = ("done", "error", "events", "job", "results")
-
-    def __init__(
-        self, events: Sequence[Event] = (), job: Callable[[Recorder], object] | None = None
-    ) -> None:
-        self.events, self.job = events, job
-        self.results: list[Any] = []
-        self.error: ApplianceError | None = None
-        # A bare lock wakes a thread faster than threading.Event, which builds on a condition.
-        self.done = threading.Lock()
-        self.done.acquire()
 
 
 class Log:
@@ -94,11 +74,7 @@ class Log:
             raise NotInitialisedError(f"the record {path} is missing; none was made in its place")
         self.path = path
         self._file = _identity(path)
-        self._max_group = settings.max_group
         self._readers = store.Readers(path)
-        self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
-        self._gate = threading.Lock()
-        self._closed = False
         with contextlib.ExitStack() as stack:
             lock = path.with_name(path.name + ".lock")
             stack.enter_context(durable.exclusive(lock, f"the record {path}"))
@@ -111,11 +87,10 @@ class Log:
             # Readers go first: the last to close removes the side log, and only a writer may.
             stack.callback(self._readers.close)
             self._held = stack.pop_all()
-        self._thread = threading.Thread(target=self._write, name="record", daemon=True)
-        self._thread.start()
+        self._writing = Writing(self._recorder, self._check_still_there, settings.max_group)
         # A crash may have come between what the record let go and what the index forgets.
         self._index.forget_below(self._recorder.head.pruned)
-        self._index.follow(lambda: self.head().size)
+        self._index.follow(lambda: self.head().size, INDEX_EVERY_S)
 
     @classmethod
     def create(cls, path: Path, log_id: str, reserve_bytes: int) -> None:
@@ -141,7 +116,7 @@ class Log:
         """
         if any(_is_own(event) for event in events):
             return [self._alone(event) for event in events]
-        return self._wait_for(_Waiting(events))
+        return self._writing.append(events)
 
     def _alone(self, event: Event) -> Receipt | ApplianceError:
         if _is_own(event):
@@ -150,7 +125,7 @@ class Log:
 
     def checkpoint(self) -> str:
         """Return a signed note over every entry so far; see `Ledger.checkpoint`."""
-        return self._run(lambda recorder: recorder.checkpoint())
+        return self._writing.run(lambda recorder: recorder.checkpoint())
 
     def prune(self, before: int, agent: Agent, source: str | None, basis: str) -> int:
         """Let go of all entries below `before`; see `Ledger.prune`."""
@@ -164,10 +139,10 @@ class Log:
             root = Tree(connection).root(before).hex()
         content = {"before": before, "root": root, "basis": basis}
         event = Event("record.prune", Outcome.SUCCESS, agent, source=source, content=content)
-        self._run(lambda recorder: recorder.state_pruning(event))
+        self._writing.run(lambda recorder: recorder.state_pruning(event))
         removed = 0
         # Piece by piece: whoever wants to append does not wait for all of them.
-        while count := self._run(lambda recorder: recorder.sweep(before)):
+        while count := self._writing.run(lambda recorder: recorder.sweep(before)):
             removed += count
         self._index.forget_below(before)
         return removed
@@ -255,12 +230,7 @@ class Log:
 
     def close(self) -> None:
         """Write what is queued, fold everything into audit.db, release the lock; safe to repeat."""
-        with self._gate:
-            if self._closed:
-                return
-            self._closed = True
-            self._queue.put(None)
-        self._thread.join()
+        self._writing.close()
         self._held.close()
 
     def _open(
@@ -295,83 +265,6 @@ class Log:
                 raise NotFoundError(f"entry {seq} is not in the record", hint="check the number")
             hashes = merkle.inclusion_proof(seq, size, Tree(connection).subtree)
         return TlogProof(data, seq, tuple(hashes), signed).text()
-
-    def _run(self, job: Callable[[Recorder], T]) -> T:
-        """Return what `job` does in the writing thread."""
-        [result] = self._wait_for(_Waiting(job=job))
-        return cast("T", result)
-
-    def _wait_for(self, waiting: _Waiting) -> list[Any]:
-        with self._gate:
-            if self._closed:
-                raise RecordUnavailableError("nothing was recorded: the record is being closed")
-            self._queue.put(waiting)
-        waiting.done.acquire()
-        if waiting.error is not None:
-            raise waiting.error
-        return waiting.results
-
-    def _write(self) -> None:
-        while True:
-            group, last = self._next_group()
-            if group:
-                self._settle(group)
-            elif not last:
-                # Whatever goes wrong in a quiet second must not end the thread that answers.
-                with contextlib.suppress(Exception):
-                    self._recorder.rest()
-            if last:
-                return
-
-    def _next_group(self) -> tuple[list[_Waiting], bool]:
-        """Wait for work; return it (empty after a quiet second) and whether it is the last."""
-        group: list[_Waiting] = []
-        events = 0
-        with contextlib.suppress(queue.Empty):
-            item = self._queue.get(timeout=QUIET_S)
-            while item is not None:
-                group.append(item)
-                events += len(item.events)
-                if events >= self._max_group:
-                    return group, False
-                item = self._queue.get_nowait()
-            return group, True
-        return group, False
-
-    def _settle(self, group: list[_Waiting]) -> None:
-        appending = [waiting for waiting in group if waiting.job is None]
-        if appending:
-            self._append(appending)
-        for waiting in group:
-            if waiting.job is not None:
-                self._do(waiting, waiting.job)
-
-    def _append(self, group: list[_Waiting]) -> None:
-        events = [event for waiting in group for event in waiting.events]
-        results: list[Receipt | ApplianceError]
-        try:
-            self._check_still_there()
-            results = self._recorder.record(events)
-        except ApplianceError as error:
-            results = [error for _ in events]
-        except Exception as error:
-            results = [RecordUnavailableError(f"nothing was recorded: {error!r}") for _ in events]
-        place = 0
-        for waiting in group:
-            waiting.results = results[place : place + len(waiting.events)]
-            place += len(waiting.events)
-            waiting.done.release()
-
-    def _do(self, waiting: _Waiting, job: Callable[[Recorder], object]) -> None:
-        try:
-            self._check_still_there()
-            with store.translated():
-                waiting.results = [job(self._recorder)]
-        except ApplianceError as error:
-            waiting.error = error
-        except Exception as error:
-            waiting.error = RecordUnavailableError(f"nothing was done: {error!r}")
-        waiting.done.release()
 
     def _check_still_there(self) -> None:
         """Refuse to write into a file that was removed or replaced: nobody would find it there."""

@@ -95,6 +95,19 @@ def root(leaves: Iterable[bytes]) -> bytes:
     return frontier.root()
 
 
+def full_root(hashes: Sequence[bytes]) -> bytes:
+    """Return the root over a power of two of hashes; much quicker than `root`, which takes any."""
+    if not hashes or len(hashes) & (len(hashes) - 1):
+        raise BadInputError(f"{len(hashes)} hashes do not fill a subtree")
+    sha256, level = hashlib.sha256, hashes
+    while len(level) > 1:
+        level = [
+            sha256(b"\x01" + left + right).digest()
+            for left, right in zip(level[::2], level[1::2], strict=True)
+        ]
+    return _checked(level[0])
+
+
 def inclusion_proof(index: int, size: int, subtree: Subtree) -> list[bytes]:
     """Return the proof that leaf `index` is in the tree of `size` leaves, lowest hash first.
 

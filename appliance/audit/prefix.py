@@ -22,6 +22,7 @@ from appliance.errors import TamperedError
 _PREV = b'"prev":"'
 _HEX = 2 * HASH_BYTES
 # Canonical JSON sorts its keys, so every entry begins with its action.
+_RECORD = b'{"action":"record.'
 _STATED = (b'{"action":"record.epoch"', b'{"action":"record.prune"')
 
 
@@ -60,7 +61,7 @@ def walk(
             walked.partial[mark] = _roots(leaves[: mark - first])
         _check_tile(tree, first, leaves)
         if last - first == WIDTH:
-            walked.tiles.append(merkle.root(leaves))
+            walked.tiles.append(merkle.full_root(leaves))
     return walked
 
 
@@ -74,18 +75,18 @@ def _leaves(
     """Return the leaf hashes of one tile's entries, each linked to the one before."""
     if [seq for seq, _ in rows] != list(range(first, last)):
         raise missing(rows, first)
-    sha256, leaves, named = hashlib.sha256, [], hexlify(walked.leaf)
-    for seq, data in rows:
-        if type(data) is not bytes:
-            raise TamperedError(seq, "its bytes are stored as something else")
-        at = data.rfind(_PREV) + len(_PREV)
-        if data[at : at + _HEX] != named:
-            raise broken_link(connection, seq)
-        leaf = sha256(b"\x00" + data).digest()
-        named = hexlify(leaf)
-        leaves.append(leaf)
-        if data.startswith(_STATED):
-            walked.stated.append((seq, data))
+    sha256, entries = hashlib.sha256, [data for _, data in rows]
+    try:
+        leaves = [sha256(b"\x00" + data).digest() for data in entries]
+    except TypeError:
+        wrong = next(seq for seq, data in rows if type(data) is not bytes)
+        raise TamperedError(wrong, "its bytes are stored as something else") from None
+    before = map(hexlify, [walked.leaf, *leaves])
+    for place, (data, expected) in enumerate(zip(entries, before, strict=False)):
+        if not data.startswith(expected, data.rfind(_PREV) + len(_PREV)):
+            raise broken_link(connection, first + place)
+        if data.startswith(_RECORD) and data.startswith(_STATED):
+            walked.stated.append((first + place, data))
     walked.leaf = leaves[-1]
     return leaves
 

@@ -158,7 +158,7 @@ class Recorder:
             if self.head.size > self._notary.signed:
                 self._commit([], sign=True)
         self._roll_back()
-        self._writer.fold()
+        self._writer.fold(free=True)
         self._writer.close()
 
     def _sign_what_is_due(self) -> None:
@@ -243,8 +243,8 @@ class Recorder:
         self._trouble = DiskFullError("nothing was recorded: the disk is full")
         self._reserve.release()
         self._say_full()
-        # Folding frees the write-ahead log, often enough to let other parts end in order.
-        self._writer.fold()
+        # That frees the write-ahead log, often enough to let other parts end in order.
+        self._writer.fold(free=True)
 
     def _say_full(self) -> None:
         if self._said_full:

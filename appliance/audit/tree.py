@@ -131,7 +131,7 @@ class Growth:
             level += 1
             if level == len(self._edge):
                 self._edge.append([])
-            self._edge[level].append(merkle.root(full))
+            self._edge[level].append(merkle.full_root(full))
         return done
 
 

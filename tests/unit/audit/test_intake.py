@@ -185,7 +185,7 @@ def writer_held(log: Log) -> Iterator[None]:
         begun.set()
         end.wait(TIMEOUT_S)
 
-    thread = threading.Thread(target=log._run, args=(job,))
+    thread = threading.Thread(target=log._writing.run, args=(job,))
     thread.start()
     assert begun.wait(TIMEOUT_S)
     try:
