@@ -84,7 +84,9 @@ class Frontier:
 
     def copy(self) -> Frontier:
         """Return one that grows on its own."""
-        return Frontier(self.size, self._roots)
+        twin = Frontier()
+        twin._roots, twin.size = list(self._roots), self.size
+        return twin
 
 
 def root(leaves: Iterable[bytes]) -> bytes:

@@ -56,6 +56,11 @@ QUERIES: Mapping[str, Query] = {
 def main() -> None:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else LARGE
     folder = Path(sys.argv[2]) if len(sys.argv) > 2 else harness.BUILD
+    harness.report("growth", *measured(folder, count))
+
+
+def measured(folder: Path, count: int) -> tuple[list[harness.Row], dict[str, float]]:
+    """Return rows and ratios of `count` entries over 10,000; makes both records if need be."""
     records = {size: record(folder, size) for size in (SMALL, count)}
     indexes = {size: filled(path, size) for size, path in records.items()}
     rows = harness.measure({f"{size:,}": _Use(index, size) for size, index in indexes.items()})
@@ -67,15 +72,13 @@ def main() -> None:
         return large / small
 
     pages = {f"growth_page: {name}": ratio(name) for name in QUERIES}
-    harness.report(
-        "growth",
-        rows,
-        {
-            "growth_append": ratio("append"),
-            "growth_page": statistics.median(pages.values()),
-            **pages,
-        },
-    )
+    ratios = {
+        "growth_entries": count,
+        "growth_append": ratio("append"),
+        "growth_page": statistics.median(pages.values()),
+        **pages,
+    }
+    return rows, ratios
 
 
 def record(folder: Path, count: int) -> Path:
