@@ -12,10 +12,12 @@ import errno
 import fcntl
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from appliance.errors import ConflictError, DiskFullError
+
+_NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES})
 
 
 def write(path: Path, data: bytes, *, mode: int = 0o600) -> None:
@@ -43,9 +45,77 @@ def create(path: Path, data: bytes, *, mode: int = 0o600) -> None:
     sync_folder(path.parent)
 
 
+def create_portable(path: Path, pieces: Iterable[bytes], *, mode: int = 0o600) -> int:
+    """Write a file that must not exist yet, also onto a stick; return its size in bytes.
+
+    FAT has no links and refuses modes that it cannot keep, so `mode` is a wish and the name is
+    given by a link or else by a rename. Raises ConflictError when the file exists, DiskFullError;
+    whatever goes wrong, no part of the file remains.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
+    try:
+        with translated():
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+            descriptor = os.open(temporary, flags, mode)
+            try:
+                size = sum(_write_all(descriptor, piece) for piece in pieces)
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        _place(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    try:
+        sync_folder(path.parent)
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
+    return size
+
+
+def _place(temporary: Path, path: Path) -> None:
+    """Give a finished file its name, and never replace one where links are to be had."""
+    taken = ConflictError(f"{path} exists already and was left as it is", hint="name another file")
+    try:
+        os.link(temporary, path)
+    except FileExistsError as error:
+        raise taken from error
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        if path.exists():
+            raise taken from error
+        temporary.rename(path)
+
+
+def _write_all(descriptor: int, data: bytes) -> int:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+    return len(data)
+
+
 def unfinished(folder: Path, name: str = "*") -> list[Path]:
     """Return what a crash in the middle of `write` or `create` of `name` left in a folder."""
     return sorted(folder.glob(f".{name}.{'[0-9a-f]' * 8}.new"))
+
+
+def destroy(path: Path) -> None:
+    """Overwrite a file that holds a secret and remove it; does nothing when there is none.
+
+    A disk that keeps old blocks (an SSD, a snapshot) may keep the bytes all the same: an
+    encrypted disk is the answer there.
+    """
+    try:
+        os.chmod(path, 0o600)
+        with path.open("r+b") as file:
+            file.write(bytes(path.stat().st_size))
+            file.flush()
+            os.fsync(file.fileno())
+        path.unlink()
+    except FileNotFoundError:
+        return
+    sync_folder(path.parent)
 
 
 def sync_folder(folder: Path) -> None:
@@ -74,9 +144,7 @@ def _written_beside(path: Path, data: bytes, mode: int) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
     try:
         with translated(), open_new(temporary, mode) as descriptor:
-            view = memoryview(data)
-            while view:
-                view = view[os.write(descriptor, view) :]
+            _write_all(descriptor, data)
             os.fsync(descriptor)
         yield temporary
     finally:

@@ -198,25 +198,7 @@ def replace_file(path: Path) -> None:
         durable.sync_folder(path.parent)
     if old_file(path).exists() and old_file(path).samefile(path):
         old_file(path).unlink()  # a second name of the key in use, which must not be overwritten
-    destroy_file(old_file(path))
-
-
-def destroy_file(path: Path) -> None:
-    """Overwrite a key file and remove it, durably; does nothing when there is none.
-
-    A disk that keeps old blocks (an SSD, a snapshot) may keep the bytes all the same: an
-    encrypted disk is the answer there.
-    """
-    try:
-        os.chmod(path, 0o600)
-        with path.open("r+b") as file:
-            file.write(bytes(max(KEY_BYTES, path.stat().st_size)))
-            file.flush()
-            os.fsync(file.fileno())
-        path.unlink()
-    except FileNotFoundError:
-        return
-    durable.sync_folder(path.parent)
+    durable.destroy(old_file(path))
 
 
 def equal(left: bytes, right: bytes) -> bool:

@@ -72,7 +72,7 @@ class KeyFolder:
 
     def destroy(self, epoch: int) -> None:
         """Overwrite and remove the key of an epoch; does nothing when there is none."""
-        self._erase(self._path(epoch))
+        durable.destroy(self._path(epoch))
 
     def destroy_unfinished(self) -> None:
         """Do the same to what a crash in the middle of `make` left, never to a key in place."""
@@ -81,19 +81,7 @@ class KeyFolder:
             if path.stat().st_ino in kept:  # it was in place already, under both names
                 path.unlink()
             else:
-                self._erase(path)
-
-    def _erase(self, path: Path) -> None:
-        try:
-            os.chmod(path, 0o600)
-            with path.open("r+b") as file:
-                file.write(bytes(max(KEY_BYTES, path.stat().st_size)))
-                file.flush()
-                os.fsync(file.fileno())
-            path.unlink()
-        except FileNotFoundError:
-            return
-        durable.sync_folder(self._folder)
+                durable.destroy(path)
 
     def _path(self, epoch: int) -> Path:
         return self._folder / f"{epoch}.key"

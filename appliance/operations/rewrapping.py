@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from appliance import durable
 from appliance.assembly import Appliance
 from appliance.audit.actions import Outcome
 from appliance.conversations.erasures.store import REWRAP, Erasure
@@ -20,7 +21,7 @@ from appliance.errors import ConflictError
 from appliance.identity.permissions import Actor, Permission
 from appliance.operations.alone import alone, traces
 from appliance.operations.recording import Recorder, system
-from appliance.sealing import KeyWrapper, destroy_file, next_file, replace_file
+from appliance.sealing import KeyWrapper, next_file, replace_file
 
 ACTION = "content.rewrap"
 
@@ -90,7 +91,7 @@ class Rewrapping:
             self._keys.rebuild()
             self._complete(actor, job)
         else:
-            destroy_file(next_file(path))
+            durable.destroy(next_file(path))
             if traces(self._appliance, job.id):
                 self._recorder.note(
                     actor, ACTION, Outcome.FAILURE,

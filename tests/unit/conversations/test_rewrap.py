@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from appliance import durable
 from appliance.conversations.keys import scrubbing
 from appliance.conversations.store import Conversations
 from appliance.errors import VerificationError
-from appliance.sealing import KeyWrapper, destroy_file, next_file, old_file, replace_file
+from appliance.sealing import KeyWrapper, next_file, old_file, replace_file
 from tests.unit.conversations.conftest import Site
 from tests.unit.conversations.test_at_rest import ADA, MODEL, begin
 from tests.unit.conversations.test_custody import wrapped_keys
@@ -64,7 +65,7 @@ def test_a_running_program_goes_on(site: Site) -> None:
 def test_a_foreign_key_file_is_still_refused(site: Site) -> None:
     """A program does not follow to a key that the rows do not name."""
     begin(site.store)
-    destroy_file(key_file(site))
+    durable.destroy(key_file(site))
     KeyWrapper.create_file(key_file(site))
     with pytest.raises(VerificationError, match="does not belong"):
         again(site)
@@ -117,7 +118,7 @@ def test_a_crash_before_the_rows_changes_nothing(site: Site) -> None:
     conversation, _ = begin(site.store, "still here")
     _before_the_rows(site)
     assert again(site).messages(conversation, ADA)[0].text == "still here"
-    destroy_file(next_file(key_file(site)))
+    durable.destroy(next_file(key_file(site)))
     begin(again(site))
     assert again(site).messages(conversation, ADA)[0].text == "still here"
 

@@ -345,7 +345,7 @@ REWRAP_POINTS = [
     ("appliance.operations.rewrapping:KeyWrapper.create_file", "after", ["intent", "failure"]),
     ("appliance.conversations.keys.scrubbing:scrub", "before", ["intent", "success"]),
     ("appliance.operations.rewrapping:replace_file", "before", ["intent", "success"]),
-    ("appliance.sealing:destroy_file", "before", ["intent", "success"]),
+    ("appliance.sealing:durable.destroy", "before", ["intent", "success"]),
     ("appliance.operations.rewrapping:replace_file", "after", ["intent", "success"]),
     (f"{CUSTODY}.finish", "before", ["intent", "success"]),
 ]
