@@ -81,6 +81,8 @@ ACTIONS: Mapping[str, Category] = {
     "record.checkpoint": Category.RECORD,
     "record.anchor": Category.RECORD,
     "record.witness": Category.RECORD,
+    # An entry is never changed; a later one may correct it.
+    "record.correct": Category.RECORD,
     "search.save": Category.RECORD,
     "search.delete": Category.RECORD,
     # The record's own life: a new key each day, old prefixes let go, schedules.

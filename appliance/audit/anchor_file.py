@@ -1,17 +1,15 @@
 """A checkpoint as a file on a stick or a write-once medium: new, whole, and read back.
 
 Such media refuse things that a disk allows: FAT has no links and no modes, a write-once folder
-no second write. So the file is written beside, put in place by a link or else by a rename, and
-then read again from the medium.
+no second write. So the file is put in place as a whole (`durable.create_portable`), and then read
+again from the medium.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import re
-import secrets
 from pathlib import Path
 
 from appliance import durable
@@ -19,7 +17,6 @@ from appliance.audit.checkpoint import Checkpoint
 from appliance.errors import ConflictError, NotFoundError, UnavailableError, VerificationError
 
 SUFFIX = ".checkpoint"
-_NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES})
 
 
 def plain(name: str) -> str:
@@ -45,57 +42,24 @@ def write_new(folder: Path, checkpoint: Checkpoint, note: str) -> Path:
         )
     path, data = folder / name_of(checkpoint), note.encode()
     try:
-        with durable.translated():
-            _put(path, data)
-            found = _read_back(path)
+        durable.create_portable(path, [data], mode=0o644)
+        found = _read_back(path)
+    except ConflictError as error:
+        error.hint = "a checkpoint of this size was written before; the next one gets another name"
+        raise
     except OSError as error:
         raise UnavailableError(
             f"{folder} cannot be written: {(error.strerror or type(error).__name__).lower()}",
-            hint="check the medium and who may write there; nothing was left on it",
+            hint="check the medium and who may write there, then try again",
         ) from error
     if found != data:
+        # What is no checkpoint would stop the next start, were it to stay in an anchor folder.
+        with contextlib.suppress(OSError):
+            path.unlink()
         raise VerificationError(
             f"{path} does not hold what was written", hint="the medium is bad: use another one"
         )
     return path
-
-
-def _put(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
-    try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-        try:
-            view = memoryview(data)
-            while view:
-                view = view[os.write(descriptor, view) :]
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        _place(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    durable.sync_folder(path.parent)
-
-
-def _place(temporary: Path, path: Path) -> None:
-    """Give the file its name without ever replacing one."""
-    try:
-        os.link(temporary, path)
-    except FileExistsError as error:
-        raise _exists(path) from error
-    except OSError as error:
-        if error.errno not in _NO_LINKS:
-            raise
-        if path.exists():
-            raise _exists(path) from error
-        temporary.rename(path)
-
-
-def _exists(path: Path) -> ConflictError:
-    return ConflictError(
-        f"{path} exists already and was left as it is",
-        hint="a checkpoint of this size was written before; the next one gets another name",
-    )
 
 
 def _read_back(path: Path) -> bytes:

@@ -7,11 +7,13 @@ be read is an error and not skipped: garbling it would otherwise be as good as r
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from appliance.audit.checkpoint import Checkpoint, SignedCheckpoint
+from appliance.audit.anchor_file import SUFFIX
+from appliance.audit.checkpoint import MAX_NOTE_BYTES, Checkpoint, SignedCheckpoint
 from appliance.audit.epochs import Epochs
 from appliance.audit.notary import NEWEST
 from appliance.errors import ApplianceError, BadInputError, TamperedError
@@ -40,22 +42,39 @@ def at_hand(folders: Iterable[Path], origin: str) -> list[Anchor]:
     """Return the anchors of this log in the folders; those of other logs are left out."""
     found = []
     for folder in folders:
-        for path in sorted(folder.glob("*.checkpoint")):
+        for path in _files(folder):
             anchor = read(path)
             if anchor.checkpoint.origin == origin:
                 found.append(anchor)
     return found
 
 
+def _files(folder: Path) -> list[Path]:
+    """Return the anchors in a folder; none when it is not there, such as a stick kept elsewhere."""
+    try:
+        names = os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise BadInputError(
+            f"the folder of checkpoints {folder} cannot be read: {error.strerror}",
+            hint="let the appliance read it, or take it out of ledger.anchor_folders",
+        ) from error
+    # Neither what a crash left unfinished, nor what some systems put beside each file.
+    return [folder / name for name in sorted(names) if name.endswith(SUFFIX) and name[0] != "."]
+
+
 def read(path: Path) -> Anchor:
     """Read one file; raise BadInputError naming it when it holds no checkpoint."""
     try:
-        signed = SignedCheckpoint.parse(path.read_bytes())
+        with path.open("rb") as file:
+            signed = SignedCheckpoint.parse(file.read(MAX_NOTE_BYTES + 1))
     except (OSError, BadInputError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
         raise BadInputError(
-            f"the checkpoint file {path} cannot be read: {error}",
-            hint="fetch another copy of it; if there is none, move this file away and say so "
-            "in the report",
+            f"the checkpoint file {path} cannot be read: {why}",
+            hint="check the path, or fetch another copy of it; if there is none, move this file "
+            "away and say so in the report",
         ) from error
     return Anchor(str(path), signed, path.name != NEWEST)
 

@@ -49,8 +49,7 @@ EMPTY = ChainHead(0, GENESIS)
 class Chain:
     """Walks entries one by one from a head that is already trusted.
 
-    Later, a signed checkpoint that verified will be such a head, so that only what came after
-    it has to be walked; until then the walk starts at `EMPTY`.
+    Such a head is `EMPTY`, or the last entry under a signed checkpoint that was verified.
     """
 
     def __init__(self, log: str | None = None, start: ChainHead = EMPTY) -> None:

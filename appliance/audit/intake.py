@@ -28,6 +28,7 @@ from appliance.errors import ApplianceError, BadInputError, TamperedError, TooLa
 
 LENGTH = struct.Struct(">I")
 MAX_WAITING = 512
+BEGINNING = "appliance.init"
 RECEIVE_BYTES = 65_536
 
 
@@ -176,4 +177,8 @@ def _event(message: bytes) -> Event:
         raise BadInputError(f"not JSON ({fault_of(error)})") from error
     if not isinstance(value, dict):
         raise BadInputError("not a JSON object")
-    return Event.from_json(value)
+    event = Event.from_json(value)
+    if event.action == BEGINNING:
+        # It states the record's first key: a second one would make every verifier call it forged.
+        raise BadInputError(f"{BEGINNING} is recorded once, before the ledger listens")
+    return event

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from appliance import durable
-from appliance.audit import exports, merkle, store, verify
+from appliance.audit import creation, exports, merkle, store, verify
 from appliance.audit.actions import Outcome
 from appliance.audit.chain import ChainHead, Stored
 from appliance.audit.checkpoint import SignedCheckpoint
@@ -88,8 +88,10 @@ class Log:
             stack.callback(self._readers.close)
             self._held = stack.pop_all()
         self._writing = Writing(self._recorder, self._check_still_there, settings.max_group)
-        # A crash may have come between what the record let go and what the index forgets.
-        self._index.forget_below(self._recorder.head.pruned)
+        # A crash may have come between what the record let go and what the index forgets. What
+        # cannot be forgotten now does not hinder: the next start tries again.
+        with contextlib.suppress(ApplianceError, OSError):
+            self._index.forget_below(self._recorder.head.pruned)
         self._index.follow(lambda: self.head().size, INDEX_EVERY_S)
 
     @classmethod
@@ -100,7 +102,7 @@ class Log:
         Reserve(_reserve_path(path), reserve_bytes).take()
         keys = KeyFolder(folder_of(path), log_id)
         keys.create()
-        store.create(path, log_id, str(keys.make(0).key))
+        creation.create(path, log_id, str(keys.make(0).key))
 
     def append(self, event: Event) -> Receipt:
         """Return once the event is durable; see `Ledger.append`."""

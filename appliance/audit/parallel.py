@@ -85,7 +85,8 @@ def _other(
     path: Path, first: int, last: int, marks: Sequence[int]
 ) -> Iterator[subprocess.Popen[bytes]]:
     within = " ".join(map(str, _within(marks, first, last))).encode()
-    command = [sys.executable, "-m", __name__, str(path), str(first), str(last)]
+    # -P: a folder `appliance` where the command was typed, such as on a stick, must not be run.
+    command = [sys.executable, "-P", "-m", __name__, str(path), str(first), str(last)]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
         with contextlib.suppress(BrokenPipeError):

@@ -8,7 +8,7 @@ themselves. Any other failure of the file refuses too, and is tried again after 
 The tree grows with the entries: full tiles, due checkpoints and hand-overs to a new key go into the
 same transaction as the entries they cover, so the record never shows one without the other.
 
-Not here: threads and waiting (`log.py`). One thread at a time may call.
+Not here: threads and waiting (`writing.py`). One thread at a time may call.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The ledger as a small HTTP service on its Unix socket: read and prove, never change.
+"""The ledger as a small HTTP service on its Unix socket: read, prove, and let go of a prefix.
 
 Events come in through a socket of their own (`intake.py`).
 

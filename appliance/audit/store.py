@@ -3,10 +3,10 @@
 SQLite itself, without SQLAlchemy: every answer waits for this commit. WAL with
 `synchronous=FULL` makes a returned commit durable. An append adds one row at the end and changes
 one row; every 256th adds a tile of the tree, every 1,000th a signed checkpoint, all in the same
-transaction. Triggers refuse UPDATE, DELETE and REPLACE: a speed bump against mistakes, not
-against an attacker, who can drop them (and the verifier notices that).
+transaction.
 
-Not here: hashing, signing, threads, searching (`index.py`), and what to do when the disk is full.
+Not here: the tables (`schema.py`), making the file (`creation.py`), hashing, signing, threads,
+searching (`index.py`), and what to do when the disk is full.
 """
 
 from __future__ import annotations
@@ -15,26 +15,24 @@ import contextlib
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from appliance import durable
-from appliance.audit.chain import EMPTY, ChainHead
+from appliance.audit import schema
+from appliance.audit.chain import ChainHead
 from appliance.audit.epochs import Epoch
 from appliance.audit.merkle import HASH_BYTES, Frontier
 from appliance.audit.tree import Growth
 from appliance.errors import (
     ApplianceError,
     BadInputError,
-    ConflictError,
     DiskFullError,
     NotInitialisedError,
     TamperedError,
     UnavailableError,
 )
 
-SCHEMA_VERSION = "2"
 BUSY_MS = 5_000
 # Pages in the side log before SQLite folds it in while a caller waits, and begins it anew.
 FOLD_PAGES = 1_000
@@ -76,80 +74,6 @@ class Batch:
     tiles: list[tuple[int, int, bytes]] = field(default_factory=list)
     checkpoint: tuple[int, str] | None = None
     epoch: Epoch | None = None
-
-
-def _refuse(name: str, event: str, condition: str = "") -> str:
-    table = name.split("_", maxsplit=1)[0]
-    return (
-        f"CREATE TRIGGER {name} BEFORE {event} ON {table}{condition} "
-        "BEGIN SELECT RAISE(ABORT, 'the record is append-only'); END"
-    )
-
-
-def _append_only(table: str) -> dict[str, str]:
-    return {
-        f"{table}_no_update": _refuse(f"{table}_no_update", "UPDATE"),
-        f"{table}_no_delete": _refuse(f"{table}_no_delete", "DELETE"),
-    }
-
-
-# Exactly these statements are in the file; the verifier compares them with what it finds.
-SCHEMA: Mapping[str, str] = {
-    "meta": "CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT",
-    "head": "CREATE TABLE head (one INTEGER PRIMARY KEY CHECK (one = 1), size INTEGER NOT NULL, "
-    "leaf BLOB NOT NULL, frontier BLOB NOT NULL, pruned INTEGER NOT NULL) STRICT",
-    "entries": "CREATE TABLE entries (seq INTEGER PRIMARY KEY, entry BLOB NOT NULL) STRICT",
-    "tiles": "CREATE TABLE tiles (level INTEGER NOT NULL, idx INTEGER NOT NULL, "
-    "hashes BLOB NOT NULL, PRIMARY KEY (level, idx)) STRICT, WITHOUT ROWID",
-    "checkpoints": "CREATE TABLE checkpoints (size INTEGER PRIMARY KEY, note TEXT NOT NULL) STRICT",
-    "epochs": "CREATE TABLE epochs (number INTEGER PRIMARY KEY, seq INTEGER, key TEXT NOT NULL) "
-    "STRICT",
-    "entries_no_update": _refuse("entries_no_update", "UPDATE"),
-    # Only what `head.pruned` says is gone may go.
-    "entries_no_delete": _refuse(
-        "entries_no_delete", "DELETE", " WHEN OLD.seq >= (SELECT pruned FROM head)"
-    ),
-    # INSERT OR REPLACE deletes without asking the trigger above.
-    "entries_no_replace": _refuse(
-        "entries_no_replace", "INSERT", " WHEN NEW.seq <= (SELECT max(seq) FROM entries)"
-    ),
-    **_append_only("meta"),
-    **_append_only("tiles"),
-    **_append_only("checkpoints"),
-    **_append_only("epochs"),
-    "head_no_delete": _refuse("head_no_delete", "DELETE"),
-}
-
-
-def create(path: Path, log_id: str, key: str) -> None:
-    """Make an empty record whose first verifier key is `key`; durable, or not there at all.
-
-    Raises ConflictError when there is a record.
-    """
-    if path.exists():
-        raise ConflictError(f"{path} exists already", hint="it was left as it is")
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.unlink(missing_ok=True)
-    try:
-        with durable.translated(), durable.open_new(temporary, 0o600):
-            pass
-        connection = sqlite3.connect(temporary, isolation_level=None)
-        with translated(), contextlib.closing(connection):
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("BEGIN IMMEDIATE")
-            for statement in SCHEMA.values():
-                connection.execute(statement)
-            meta = {"log": log_id, "schema": SCHEMA_VERSION, "key": key}
-            connection.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
-            connection.execute("INSERT INTO head VALUES (1, 0, ?, ?, 0)", (EMPTY.leaf, b""))
-            connection.execute("INSERT INTO epochs VALUES (0, NULL, ?)", (key,))
-            connection.execute("COMMIT")
-        _sync(temporary)
-        temporary.rename(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    durable.sync_folder(path.parent)
 
 
 class Writer:
@@ -311,8 +235,8 @@ def read_head(connection: sqlite3.Connection) -> Head:
 def read_meta(connection: sqlite3.Connection) -> tuple[str, str]:
     """Return the name of the log and its first verifier key; raise if of another version."""
     meta = dict(connection.execute("SELECT name, value FROM meta").fetchall())
-    if meta.keys() != {"schema", "log", "key"} or meta["schema"] != SCHEMA_VERSION:
-        raise TamperedError(None, f"it does not say that its version is {SCHEMA_VERSION}")
+    if meta.keys() != {"schema", "log", "key"} or meta["schema"] != schema.VERSION:
+        raise TamperedError(None, f"it does not say that its version is {schema.VERSION}")
     return str(meta["log"]), str(meta["key"])
 
 
@@ -379,11 +303,3 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
         isolation_level=None,
         check_same_thread=False,
     )
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

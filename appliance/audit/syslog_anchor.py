@@ -11,6 +11,7 @@ is awaited: then its machine has the bytes. Whether it stored them, it alone kno
 from __future__ import annotations
 
 import base64
+import errno
 import re
 import socket
 import ssl
@@ -30,6 +31,7 @@ PRIORITY = 13 * 8 + 5
 # 32473 is the enterprise number for documents (RFC 5612); the project has none of its own.
 ELEMENT = "checkpoint@32473"
 _BYTES = 65_536
+MOST_READS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,8 +181,11 @@ def _finish_tls(connection: ssl.SSLSocket) -> None:
 
 
 def _drain(receive: Callable[[int], bytes]) -> None:
-    while receive(_BYTES):
-        pass
+    """Read until the other side closes; one that talks for ever must not keep us for ever."""
+    for _ in range(MOST_READS):
+        if not receive(_BYTES):
+            return
+    raise OSError(errno.EPROTO, "it answers without end")
 
 
 def _escaped(value: str) -> str:

@@ -6,7 +6,7 @@ down, and on a copy. Steps, in this order:
 1. Open the file; its tables and triggers are exactly those that were made.
 2. Its epochs follow one another, each key stated under the one before (`epochs.py`).
 3. Every entry that a checkpoint covers fits the chain and its tile (`prefix.py`), on all cores.
-4. Every entry after the newest checkpoint is parsed and checked field by field (`chain.py`).
+4. Those after the newest checkpoint are few, and each is checked field by field (`chain.py`).
 5. Every checkpoint is signed by its epoch's key, and names the root that was found.
 6. What was pruned was stated; what is left of it are tiles that lead to the same roots.
 7. The head is what all this leads to, and every anchor at hand holds (`anchors.py`).
@@ -21,29 +21,29 @@ lies beside it, or a record that whoever holds the present key wrote anew from t
 from __future__ import annotations
 
 import contextlib
-import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from appliance.audit import anchors as anchoring
-from appliance.audit import epochs as handing_over
-from appliance.audit import merkle, parallel, prefix, store
+from appliance.audit import parallel, prefix, store, structure
 from appliance.audit.anchors import Anchor
 from appliance.audit.chain import Chain, ChainHead, Stored
-from appliance.audit.entry import FIELDS, GENESIS
-from appliance.audit.epochs import Epoch, Epochs
+from appliance.audit.entry import GENESIS
+from appliance.audit.epochs import Epochs
 from appliance.audit.ledger import VerifiedRecord
 from appliance.audit.merkle import HASH_BYTES, Frontier, leaf_hash
-from appliance.audit.notary import anchors_of
+from appliance.audit.notary import EVERY_ENTRIES, anchors_of
 from appliance.audit.prefix import Walked
-from appliance.audit.tree import HEIGHT, WIDTH, Tree, split
+from appliance.audit.statements import STATING, Statements, value_of
+from appliance.audit.tree import WIDTH, Tree, split
 from appliance.errors import ApplianceError, TamperedError
 
-PRUNE = "record.prune"
-_FIELD_SET = frozenset(FIELDS)
+# The entry that makes so many without a checkpoint is stored together with a new one; twice as
+# much, so that nothing depends on that to the entry.
+LONGEST_TAIL = 2 * EVERY_ENTRIES
 
 
 @dataclass(frozen=True)
@@ -73,9 +73,9 @@ def verify_file(
         # One snapshot: the ledger may go on writing meanwhile.
         connection.execute("BEGIN")
         record = _Record(connection, (anchors_of(path), *folders), given)
-        with _naming_damage(connection):
+        with structure.naming_damage(connection):
             verified = record.verify(parallel.walker(path, connection, processes))
-        _check_integrity(connection)
+        structure.check_integrity(connection)
     return verified
 
 
@@ -94,7 +94,7 @@ class _Record:
         self, connection: sqlite3.Connection, folders: Iterable[Path], given: Sequence[Anchor]
     ) -> None:
         self._connection = connection
-        _check_schema(connection)
+        structure.check_schema(connection)
         self._log, first_key = store.read_meta(connection)
         self._head = store.read_head(connection)
         self._epochs = Epochs(self._log, store.read_epochs(connection))
@@ -109,10 +109,17 @@ class _Record:
             "SELECT size, note FROM checkpoints ORDER BY size"
         ).fetchall()
         self._signed = self._checkpoints[-1][0] if self._checkpoints else 0
+        sizes = [size for size, _ in self._checkpoints]
+        self._statements = Statements(connection, self._epochs, self._head, sizes)
         if self._signed > self._head.size:
             raise TamperedError(
                 self._head.size, f"it is missing; a checkpoint covers {self._signed} entries"
             )
+        if self._head.size - self._signed > LONGEST_TAIL:
+            raise TamperedError(
+                self._signed, "no checkpoint covers it, and there is one for every "
+                f"{EVERY_ENTRIES:,} entries: the newest ones were taken away",
+            )  # fmt: skip
 
     def verify(self, walk: parallel.Walk) -> VerifiedRecord:
         """Do steps 3 to 7."""
@@ -126,8 +133,8 @@ class _Record:
         roots = self._roots(walked, within)
         self._check_checkpoints(self._checkpoints, roots)
         tail = self._walk_tail(walked.leaf, self._frontier_at(self._signed, roots))
-        self._check_tiles(walked.tiles)
-        self._check_stated([*walked.stated, *tail])
+        structure.check_tiles(self._connection, self._tree, self._head, walked.tiles)
+        self._statements.check([*walked.stated, *tail])
         anchored = anchoring.check(
             self._anchors, self._epochs, self._head.size,
             lambda size: roots.get(size) or self._tree.root(size),
@@ -150,7 +157,7 @@ class _Record:
         self._check_checkpoints(newest, {self._signed: signed.root()})
         before = self._tree.leaf(self._signed - 1) if self._signed else GENESIS
         self._walk_tail(before, signed)
-        self._check_hand_overs()
+        self._statements.check_hand_overs()
         anchoring.check(self._anchors, self._epochs, self._head.size, self._tree.root)
         first = self._time_of(self._epochs.current.seq or self._head.pruned)
         return Opened(self._log, self._epochs, self._signed, first)
@@ -231,7 +238,7 @@ class _Record:
             value = self._added(chain, stored)
             tree.add(stored.leaf)
             leaves.append(stored.leaf)
-            if value["action"] in {handing_over.ACTION, PRUNE}:
+            if value["action"] in STATING:
                 stated.append((seq, data))
         self._check_head(chain.head, tree)
         self._check_tail_tiles(leaves)
@@ -267,29 +274,6 @@ class _Record:
             last = max(reached.size - 1, 0)
             raise TamperedError(last, "the head does not name it as the last entry")
 
-    def _check_tiles(self, walked: Sequence[bytes]) -> None:
-        """Every full tile is there, says what those below it say, and there is no other."""
-        lower = [self._tile_root(0, n) for n in range(self._head.pruned // WIDTH)]
-        lower += walked
-        lower += [self._tile_root(0, n) for n in range(len(lower), self._head.size // WIDTH)]
-        count, level = len(lower), 1
-        while len(lower) >= WIDTH:
-            full = range(len(lower) // WIDTH)
-            for index in full:
-                if self._tree.tile(level, index) != b"".join(lower[index * WIDTH :][:WIDTH]):
-                    raise TamperedError(
-                        index << (level + 1) * HEIGHT,
-                        f"the tile of level {level} from it on is not that of the tiles below",
-                    )
-            lower = [merkle.root(lower[index * WIDTH :][:WIDTH]) for index in full]
-            count, level = count + len(lower), level + 1
-        there = self._connection.execute("SELECT count(*) FROM tiles").fetchone()[0]
-        if there != count:
-            raise TamperedError(None, f"it has {there} tiles, and should have {count}")
-
-    def _tile_root(self, level: int, index: int) -> bytes:
-        return merkle.root(self._tree.hashes(level, index * WIDTH, (index + 1) * WIDTH))
-
     def _check_pruned_leftovers(self) -> None:
         """What was kept of the pruned entries, such as hand-overs, is still what was signed."""
         rows = self._connection.execute(
@@ -301,60 +285,9 @@ class _Record:
             if type(data) is not bytes or leaf_hash(data) != self._tree.leaf(seq):
                 raise TamperedError(seq, "its bytes do not give the leaf hash in its tile")
 
-    def _check_stated(self, stated: Iterable[tuple[int, bytes]]) -> None:
-        """Hold the hand-overs and the pruning against what the entries state."""
-        values = [(seq, _value(seq, data)) for seq, data in stated]
-        known = {epoch.seq for epoch in self._epochs.all}
-        for seq, value in values:
-            if value["action"] == handing_over.ACTION and seq not in known:
-                raise TamperedError(seq, "it hands over to a key that the table does not have")
-        self._check_hand_overs()
-        if self._head.pruned and not any(
-            self._lets_go(seq, value) for seq, value in values if value["action"] == PRUNE
-        ):
-            raise TamperedError(0, "it is missing, and no signed entry states that it was let go")
-
-    def _lets_go(self, seq: int, value: dict[str, Any]) -> bool:
-        """Tell whether an entry states what was pruned; a chain without a signature is no proof."""
-        stated = value["content"]
-        before = stated.get("before") if isinstance(stated, dict) else None
-        return (
-            type(before) is int
-            and seq < self._signed
-            and value["outcome"] == "success"
-            and self._head.pruned <= before <= seq
-            and stated.get("root") == self._tree.root(before).hex()
-        )
-
-    def _check_hand_overs(self) -> None:
-        sizes = {size for size, _ in self._checkpoints}
-        for epoch in self._epochs.all[1:]:
-            self._epochs.check_entry(epoch, self._entry(epoch))
-            if epoch.closing not in sizes:
-                raise TamperedError(
-                    epoch.seq, f"the checkpoint that hands over to epoch {epoch.number} is missing"
-                )
-
-    def _entry(self, epoch: Epoch) -> dict[str, Any]:
-        data = None if epoch.seq is None else store.read_entry(self._connection, epoch.seq)
-        if data is None or leaf_hash(data) != self._tree.leaf(epoch.seq or 0):
-            raise TamperedError(epoch.seq, f"it should hand over to epoch {epoch.number}")
-        return _value(epoch.seq, data)
-
     def _time_of(self, seq: int) -> str | None:
         data = store.read_entry(self._connection, seq)
-        return None if data is None else str(_value(seq, data)["t"])
-
-
-def _value(seq: int | None, data: bytes) -> dict[str, Any]:
-    """Return what an entry states, which whoever had the key may have made up."""
-    try:
-        value = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise TamperedError(seq, "its bytes are not JSON") from error
-    if not isinstance(value, dict) or value.keys() != _FIELD_SET:
-        raise TamperedError(seq, "it has not the fields of an entry")
-    return value
+        return None if data is None else str(value_of(seq, data)["t"])
 
 
 def _extended(frontier: Frontier, size: int, roots: Sequence[bytes]) -> Frontier:
@@ -365,47 +298,3 @@ def _extended(frontier: Frontier, size: int, roots: Sequence[bytes]) -> Frontier
         longer.add_subtree(root, leaves)
         rest -= leaves
     return longer
-
-
-@contextlib.contextmanager
-def _naming_damage(connection: sqlite3.Connection) -> Iterator[None]:
-    """When SQLite finds the file malformed on the way, look for the first entry that is lost."""
-    try:
-        yield
-    except sqlite3.DatabaseError as error:
-        found = store.translate(error)
-        if not isinstance(found, TamperedError):
-            raise found from error
-        raise TamperedError(_first_lost(connection), f"it cannot be read; {found.what}") from error
-
-
-def _first_lost(connection: sqlite3.Connection) -> int | None:
-    try:
-        head = store.read_head(connection)
-        for seq in range(head.pruned, head.size):
-            try:
-                if store.read_entry(connection, seq) is None:
-                    return seq
-            except sqlite3.DatabaseError:
-                return seq
-    except (sqlite3.DatabaseError, ApplianceError):
-        return None
-    return None
-
-
-def _check_integrity(connection: sqlite3.Connection) -> None:
-    """What a walk in order tolerates may still hide an entry from whoever asks by its number."""
-    message = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
-    if message != "ok":
-        raise TamperedError(None, f"sqlite says: {message}")
-
-
-def _check_schema(connection: sqlite3.Connection) -> None:
-    rows = connection.execute(
-        "SELECT name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite_autoindex_%'"
-    )
-    there = dict(rows.fetchall())
-    for name in sorted(there.keys() | store.SCHEMA.keys()):
-        if there.get(name) != store.SCHEMA.get(name):
-            state = "missing" if name not in there else "not as it was made"
-            raise TamperedError(None, f"its table, index or trigger {name!r} is {state}")

@@ -81,19 +81,33 @@ class Writing:
         self._thread.join()
 
     def _wait_for(self, waiting: _Waiting) -> list[Any]:
-        with self._gate:
-            if self._closed:
-                raise RecordUnavailableError("nothing was recorded: the record is being closed")
-            self._line.append(waiting)
-            first = not self._busy
-            self._busy = True
-        if not first:
-            waiting.done.acquire()
-        if first or waiting.leads:
+        try:
+            self._stand_in_line(waiting)
+            if not waiting.leads:
+                waiting.done.acquire()
+        except BaseException:
+            self._leave(waiting)
+            raise
+        if waiting.leads:
             self._lead()
         if waiting.error is not None:
             raise waiting.error
         return waiting.results or []
+
+    def _stand_in_line(self, waiting: _Waiting) -> None:
+        with self._gate:
+            if self._closed:
+                raise RecordUnavailableError("nothing was recorded: the record is being closed")
+            self._line.append(waiting)
+            waiting.leads = not self._busy
+            self._busy = True
+
+    def _leave(self, waiting: _Waiting) -> None:
+        """Stand in line no longer (Ctrl+C in a command): nobody may wait for who is not there."""
+        with self._gate, contextlib.suppress(ValueError):  # it is not in line, or no longer
+            self._line.remove(waiting)
+        if waiting.leads:
+            self._hand_on()
 
     def _lead(self) -> None:
         """Write for all who wait, oneself among them, and let the next one go on."""

@@ -44,7 +44,9 @@ OUTCOME_S = 60.0
 )
 @click.option("--model", metavar="NAME", help="Which model.  [default: the one you may use]")
 @click.option(
-    "--patient", metavar="REF", help="Record or encounter number; only a pseudonym is kept."
+    "--patient",
+    metavar="REF",
+    help="Record or encounter number; only a pseudonym is kept; - reads it from a line.",
 )
 @click.option("--purpose", metavar="WORD", help="What it is for.  [default: the site's setting]")
 @json_option
@@ -70,6 +72,8 @@ def ask(
       appliance ask --user demo "What can you do?"
       appliance ask --key-file demo.key --json - < note.txt
     """
+    # Before the question, which takes all that is left of standard input.
+    patient = _patient(patient, password_file)
     text = _text(question, password_file)
     proof = signing_in.collect(name, key_file, password_file)
     with invocation.operations() as verbs:
@@ -86,6 +90,15 @@ def ask(
                 run.stop("disconnected")
                 run.finished(OUTCOME_S)
     _present(invocation, run, end)
+
+
+def _patient(reference: str | None, password_file: Path | None) -> str | None:
+    """Return the reference; `-` stands for a line, as everybody can read a command line."""
+    if reference != "-":
+        return reference
+    if password_file == signing_in.STDIN:
+        raise click.UsageError("patient and password cannot both come from standard input")
+    return sys.stdin.readline().strip()
 
 
 def _text(question: str, password_file: Path | None) -> str:

@@ -16,6 +16,7 @@ from appliance.cli import presenting, writing
 from appliance.cli.actor import console_actor
 from appliance.cli.anchoring import anchor, checkpoint, keys
 from appliance.cli.commands import json_option, noun
+from appliance.cli.correcting import correct, history
 from appliance.cli.invocation import Invocation, pass_invocation
 from appliance.cli.verifying import verify
 from appliance.cli.witness import witness
@@ -62,13 +63,14 @@ def reasons(command: F) -> F:
 
 @noun("audit")
 def audit() -> None:
-    """Read, verify and export the record.
+    """Read, verify, correct and export the record.
 
-    Nothing here can change an entry. Reading the record is itself recorded.
+    Nothing here can change an entry: a correction is a later one. Reading the record is
+    itself recorded.
     """
 
 
-for _command in (verify, checkpoint, anchor, keys, witness):
+for _command in (correct, history, verify, checkpoint, anchor, keys, witness):
     audit.add_command(_command)
 
 
@@ -104,10 +106,15 @@ def list_(
         query = _query(verbs, chosen, before_seq=before, limit=limit)
         page = verbs.records.search(console_actor(), query, purpose=reason, case=case)
         names = verbs.records.names(console_actor(), page.entries)
+        marks = verbs.corrections.marks(console_actor(), page.entries)
         rows = [_row(entry, names) for entry in reversed(page.entries)]
     invocation.present(
-        {"entries": list(reversed(page.entries)), "next_before": page.next_before},
-        lambda: _print(rows, page, whole=len(page.entries) == limit),
+        {
+            "entries": list(reversed(page.entries)),
+            "next_before": page.next_before,
+            "corrected": None if marks is None else {str(seq): by for seq, by in marks.items()},
+        },
+        lambda: _print(rows, page, marks, whole=len(page.entries) == limit),
     )
 
 
@@ -230,7 +237,9 @@ def _row(entry: dict[str, Any], names: Mapping[str, str]) -> tuple[object, ...]:
     )
 
 
-def _print(rows: list[tuple[object, ...]], page: Page, *, whole: bool) -> None:
+def _print(
+    rows: list[tuple[object, ...]], page: Page, marks: Mapping[int, int] | None, *, whole: bool
+) -> None:
     columns = ("entry", "time (UTC)", "who", "role", "action", "outcome", "model", "about")
     empty = "no entry matches" if page.next_before is None else "no entry matches so far"
     presenting.table(columns, rows, empty=empty, spare=SPARE)
@@ -238,3 +247,8 @@ def _print(rows: list[tuple[object, ...]], page: Page, *, whole: bool) -> None:
         presenting.remark(f"searched back to entry {page.next_before}")
     if page.next_before is not None:
         presenting.remark(f"next: older entries with --before {page.next_before}")
+    for seq, by in sorted((marks or {}).items()):
+        presenting.remark(f"entry {seq} is corrected by entry {by}: appliance audit history {seq}")
+    if marks is None:
+        presenting.remark("too many corrections came since to mark them here; for one entry: "
+                          "appliance audit history ENTRY")  # fmt: skip

@@ -33,7 +33,8 @@ def wanted_of(chosen: dict[str, str | None], *, everything: bool = False) -> Wan
     """Return whose content was named; UsageError unless it is exactly one."""
     given = [(kind, text) for kind, text in chosen.items() if text is not None]
     if len(given) + everything != 1:
-        raise click.UsageError("say whose content: exactly one of the options for that")
+        choices = "--patient, --conversation, --user"
+        raise click.UsageError(f"say whose content: exactly one of {choices}")
     if everything:
         return Wanted(ALL)
     kind, text = given[0]

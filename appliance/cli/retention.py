@@ -105,7 +105,7 @@ def erase(
 
     def people() -> None:
         presenting.say(
-            f"erased {done.conversations} conversations; entry {done.outcome_seq} of the record"
+            f"erased {_counted(done.conversations)}; entry {done.outcome_seq} of the record"
         )
         for file in files:
             presenting.remark(f"wrote {file}")
@@ -187,6 +187,10 @@ def rewrap(invocation: Invocation) -> None:
     invocation.present({"rows": done.rows, "key": done.key, "replaced": done.replaced}, people)
 
 
+def _counted(conversations: int) -> str:
+    return f"{conversations} conversation" + ("" if conversations == 1 else "s")
+
+
 def _page_of(proof: Path) -> Path:
     return proof.with_suffix(".txt") if proof.suffix != ".txt" else proof.with_suffix(".page.txt")
 
@@ -198,7 +202,8 @@ def _say_plan(planned: Plan, days: dict[str, int]) -> None:
         [(due.origin, f"{days[due.origin]} days", due.due, due.held) for due in planned.content],
         empty="content is kept for ever",
     )
-    presenting.say(f"entries of the record to let go: those below {planned.prune}")
+    going = f"those below {planned.prune}" if planned.prune else "none"
+    presenting.say(f"entries of the record to let go: {going}")
     if not planned.fits:
         presenting.remark("the schedule waits: the clock is ahead of the time it has run for")
         presenting.remark("next: look at the date, then appliance retention apply --confirm-clock")

@@ -101,7 +101,9 @@ class Supervisor:
                 self._end(part)
 
     def _spawn(self, part: Part) -> None:
-        command = [sys.executable, "-m", "appliance.cli.main", "--state", str(self._config.state)]
+        # -P: a folder `appliance` where the command was typed must not be run.
+        program = [sys.executable, "-P", "-m", "appliance.cli.main"]
+        command = [*program, "--state", str(self._config.state)]
         part.process = subprocess.Popen(
             [*command, "serve", part.name, "--parent", str(os.getpid())],
             stdin=subprocess.DEVNULL,

@@ -157,6 +157,12 @@ class Custody:
             )
         return len(some) == BLANKED_AT_ONCE
 
+    def is_erased(self, conversation_id: str) -> bool:
+        """Return whether an erasure closed this conversation."""
+        query = sa.select(ConversationRow.erased_by).where(ConversationRow.id == conversation_id)
+        with self._database.reading() as session:
+            return session.scalar(query) is not None
+
     def finish(self, erasure_id: str, outcome_seq: int | None, *, void: bool = False) -> Erasure:
         """Note how an erasure ended and which entry of the record says so."""
         with self._database.session() as session:
@@ -263,7 +269,8 @@ def _refuse_held(session: Session, scope: Scope, chosen: sa.ColumnElement[bool])
     if blocking:
         raise ConflictError(
             f"a legal hold keeps this content: {', '.join(blocking)}; nothing was erased",
-            hint="a hold is released with `appliance retention release`, and a reason",
+            hint="a hold is released on the page Privacy or with `appliance retention release`, "
+            "each time with a reason",
         )
 
 

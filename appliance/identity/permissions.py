@@ -36,6 +36,7 @@ class Permission(StrEnum):
     RECORD_EXPORT = "record.export"
     RECORD_PROVE = "record.prove"
     RECORD_ANCHOR = "record.anchor"
+    RECORD_CORRECT = "record.correct"
     RECEIPTS_OWN = "receipts.own"
     CONTENT_ERASE = "content.erase"
     CONTENT_HOLD = "content.hold"
@@ -50,6 +51,7 @@ _RECORD = frozenset(
         Permission.RECORD_EXPORT,
         Permission.RECORD_PROVE,
         Permission.RECORD_ANCHOR,
+        Permission.RECORD_CORRECT,
     }
 )
 _CONTENT = frozenset({Permission.CONTENT_ERASE, Permission.CONTENT_HOLD, Permission.RETENTION})
@@ -103,6 +105,7 @@ GRANTS: Mapping[Role, frozenset[Permission]] = MappingProxyType(
             Permission.RECORD_READ,
             Permission.RECORD_VERIFY,
             Permission.RECORD_PROVE,
+            Permission.RECORD_CORRECT,
         },
         # Whoever is at the console holds the files anyway; what is done there is recorded.
         Role.CONSOLE: _RECORD

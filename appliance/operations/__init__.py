@@ -13,6 +13,8 @@ from appliance.operations.anchors import Anchors
 from appliance.operations.asking import Asking
 from appliance.operations.chats import Chats
 from appliance.operations.content import Content
+from appliance.operations.corrections import Corrections
+from appliance.operations.histories import Histories
 from appliance.operations.models import Models
 from appliance.operations.people import PeopleOperations
 from appliance.operations.receipts import Receipts
@@ -37,6 +39,8 @@ class Operations:
     records: Records
     searches: SearchesOperations
     receipts: Receipts
+    corrections: Corrections
+    histories: Histories
     models: Models
     content: Content
     retention: RetentionOperations
@@ -60,6 +64,8 @@ def operations_for(appliance: Appliance) -> Operations:
         records=Records(appliance, refusals),
         searches=SearchesOperations(appliance),
         receipts=Receipts(appliance),
+        corrections=Corrections(appliance),
+        histories=Histories(appliance),
         models=Models(appliance),
         content=content,
         retention=RetentionOperations(appliance, content, rewrapping),

@@ -20,9 +20,11 @@ from appliance.audit.entry import ModelRef
 from appliance.errors import (
     AnswerTimeoutError,
     ApplianceError,
+    ConflictError,
     EngineDownError,
     EngineUnavailableError,
     RecordUnavailableError,
+    VerificationError,
     fault_of,
 )
 from appliance.identity.permissions import Actor
@@ -46,6 +48,7 @@ log = structlog.get_logger(__name__)
 
 ENGINE_PATIENCE_NS = 30 * 1_000_000_000
 RETRY_EVERY_S = 0.25
+LOOK_EVERY_NS = 1_000_000_000
 MAX_STARTS = 3
 INTERNAL = "the answer failed through a fault in the appliance"
 
@@ -76,6 +79,7 @@ class Answering:
         self._actor = actor
         self._question = question
         self._began = appliance.clock.monotonic_ns()
+        self._looked = self._began
         self._text: list[str] = []
         self._finished: Finished | None = None
         # The engine's last word was our place in its queue, so it had not begun with this.
@@ -96,7 +100,10 @@ class Answering:
             # The row stays open; the caretaker records the outcome when the record is back.
             log.error("outcome not recorded yet", answer=self._run.answer_id, fault=fault_of(error))
             unrecorded = RecordUnavailableError("the answer's outcome could not be recorded")
-            self._run.update(state="failed", error=unrecorded, elapsed_ms=self._elapsed_ms())
+            # Without its key nobody may read the text any longer, from memory neither.
+            lost = {"text": ""} if isinstance(error, VerificationError) else {}
+            elapsed = self._elapsed_ms()
+            self._run.update(state="failed", error=unrecorded, elapsed_ms=elapsed, **lost)
 
     # --- generation
 
@@ -135,6 +142,7 @@ class Answering:
                 if self._run.stop_reason:
                     return Ending("stopped", self._run.stop_reason)
                 self._check_deadline()
+                self._check_erased()
         if self._finished is None:
             raise EngineUnavailableError("the model's process ended in the middle of the answer")
         return Ending("complete", self._finished.reason)
@@ -142,6 +150,17 @@ class Answering:
     def _check_deadline(self) -> None:
         if self._elapsed_ms() > self._appliance.config.engine.answer_timeout_s * 1000:
             raise AnswerTimeoutError("the answer took too long and was ended")
+
+    def _check_erased(self) -> None:
+        """Write no more about somebody whose content is erased meanwhile; look once a second."""
+        now = self._appliance.clock.monotonic_ns()
+        if now - self._looked < LOOK_EVERY_NS:
+            return
+        self._looked = now
+        if self._appliance.conversations.custody.is_erased(self._run.conversation_id):
+            self._text.clear()
+            self._run.update(text="")
+            raise ConflictError("the conversation was erased while the answer was written")
 
     def _take(self, step: Progress) -> None:
         elapsed = self._elapsed_ms()

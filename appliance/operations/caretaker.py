@@ -9,7 +9,7 @@ import threading
 
 import structlog
 
-from appliance.errors import ApplianceError
+from appliance.errors import ApplianceError, fault_of
 from appliance.operations import Operations
 
 log = structlog.get_logger(__name__)
@@ -53,3 +53,6 @@ class Caretaker:
                 self.look_after()
             except ApplianceError as error:
                 log.warning("open ends wait for the next minute", code=error.code)
+            except Exception as error:
+                # This thread runs the schedules: nothing unforeseen may end it for good.
+                log.error("open ends wait for the next minute", fault=fault_of(error))

@@ -16,10 +16,13 @@ from appliance.audit.ledger import Ledger
 from appliance.audit.query import Query
 from appliance.conversations.store import UnfinishedAnswer
 from appliance.errors import UnavailableError, VerificationError
+from appliance.operations.finding import found
 from appliance.operations.recording import event_of, system
 
 ACTION = {"complete": "answer.complete", "stopped": "answer.stop", "failed": "answer.fail"}
 ENDED = frozenset({"success", "failure"})
+# An answer is asked once and ends once.
+FEW = 10
 PATIENCE_S = 30.0
 RETRY_EVERY_S = 0.25
 
@@ -45,18 +48,20 @@ def record_once(ledger: Ledger, event: Event) -> int:
 
 def recorded(ledger: Ledger, answer_id: str) -> int | None:
     """Return the number of the entry that ends this answer, or null."""
-    page = ledger.search(Query(entity=answer_id))
+    # By action, not among everything about the answer: whoever asks for its receipt often writes
+    # as many entries that name it, and the one wanted would not be among the newest.
     ends = [
         entry["seq"]
-        for entry in page.entries
-        if entry["action"] in ACTION.values() and entry["outcome"] in ENDED
+        for action in ACTION.values()
+        for entry in found(ledger, Query(entity=answer_id, action=action, limit=FEW))
+        if entry["outcome"] in ENDED
     ]
     return min(ends, default=None)
 
 
 def asked(ledger: Ledger, answer_id: str) -> bool:
     """Tell whether the intent of this answer is in the record."""
-    return bool(ledger.search(Query(entity=answer_id, action="answer.request")).entries)
+    return bool(found(ledger, Query(entity=answer_id, action="answer.request", limit=FEW)))
 
 
 def close_interrupted(appliance: Appliance, answer: UnfinishedAnswer) -> bool:

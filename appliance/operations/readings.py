@@ -50,7 +50,12 @@ def check(policy: Policy, actor: Actor, reading: Reading) -> None:
         )
     if reading.purpose is not None and reading.purpose not in policy.record_purposes:
         raise BadInputError("there is no such purpose of reading", hint=f"choose one of {choices}")
-    if reading.case is not None and not CASE.fullmatch(reading.case):
+    check_case(reading.case)
+
+
+def check_case(case: str | None) -> None:
+    """Return if this is a case number, or none is given; raise BadInputError otherwise."""
+    if case is not None and not CASE.fullmatch(case):
         raise BadInputError(
             "a case number has 1 to 32 letters, digits, - or /, and at least one digit",
             hint="write no name into it: the record keeps it for ever",

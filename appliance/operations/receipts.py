@@ -23,6 +23,7 @@ from appliance.audit.query import Query
 from appliance.errors import ConflictError, NotFoundError
 from appliance.identity.permissions import Actor, Permission
 from appliance.operations import readings
+from appliance.operations.finding import found
 from appliance.operations.outcomes import ACTION, ENDED
 from appliance.operations.readings import UNSTATED, Reading
 from appliance.operations.recording import REFUSALS, Recorder
@@ -140,28 +141,22 @@ class Receipts:
         ends = [
             entry
             for action in ACTION.values()
-            for entry in self._entries(Query(entity=answer_id, action=action))
+            for entry in found(self._ledger, Query(entity=answer_id, action=action))
             if entry["outcome"] in ENDED
         ]
-        for entry in sorted(ends, key=lambda found: int(found["seq"])):
+        for entry in sorted(ends, key=lambda end: int(end["seq"])):
             if author is None or author == _author(entry):
                 return int(entry["seq"])
-        asked = self._entries(Query(entity=answer_id, action="answer.request"))
+        asked = found(self._ledger, Query(entity=answer_id, action="answer.request"))
         if not ends and any(author in (None, _author(entry)) for entry in asked):
             raise ConflictError(
                 "this answer has no receipt yet: how it ended is not in the record",
                 hint="open the receipt again when the answer has ended, at most a minute later",
             )
-        raise NotFoundError("there is no such answer in the record")
-
-    def _entries(self, query: Query) -> list[dict[str, Any]]:
-        """Return matching entries; a search may stop early and say where to go on."""
-        page = self._ledger.search(query)
-        while not page.entries and page.next_before is not None:
-            page = self._ledger.search(
-                Query.from_json({**query.to_json(), "before_seq": page.next_before})
-            )
-        return list(page.entries)
+        raise NotFoundError(
+            "there is no such answer in the record",
+            hint="check the id; it begins with msg_, and only whoever asked or audits finds it",
+        )
 
 
 def _author(entry: dict[str, Any]) -> str:

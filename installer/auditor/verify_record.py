@@ -93,7 +93,7 @@ class TamperedError(Exception):
 # --- Keys and signed notes -----------------------------------------------------------------------
 
 LOG_KEY, WITNESS_KEY = 1, 4
-NOT_A_KEY = "not a verifier key: expected name+id+key"
+NOT_A_KEY = "not a verifier key: expected name+id+key itself, not a file that holds it"
 
 
 @dataclass(frozen=True)
@@ -569,8 +569,11 @@ class Database:
         rows = self._sql.execute(
             "SELECT name, sql FROM sqlite_schema "
             "WHERE sql NOT NULL OR name NOT LIKE 'sqlite_autoindex_%'"
-        )
+        ).fetchall()
         there = dict(rows)
+        # SQLite lets a trigger or an index share its name with another thing, and hide behind it.
+        if len(there) != len(rows):
+            raise TamperedError(None, "two of its tables, indexes or triggers have one name")
         for name in sorted(there.keys() | SCHEMA.keys(), key=str):
             if there.get(name) != SCHEMA.get(name):
                 state = "missing" if name not in there else "not as the format says"
@@ -1553,6 +1556,9 @@ def read_keys(options: argparse.Namespace) -> list[Key]:
         lines = read_file(options.keys, 64 * 1024 * 1024).decode(errors="replace").split("\n")
     else:
         return []
+    # What `appliance audit keys` prints is taken as it is: a heading, and each key as last word.
+    if lines[0].startswith("epoch "):
+        lines = [line.split()[-1] for line in lines[1:] if line.strip()]
     keys = [parse_key(line.strip()) for line in lines if line.strip()]
     if not keys or any((key.algorithm, key.name) != (LOG_KEY, keys[0].name) for key in keys):
         raise BadInputError("these are not the keys of one log")

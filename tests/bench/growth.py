@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from appliance.audit import store
+from appliance.audit import creation, store
 from appliance.audit.actions import Outcome
 from appliance.audit.chain import EMPTY
 from appliance.audit.entry import Agent, Event, ModelRef, Position, encode, leaf_hash
@@ -89,7 +89,7 @@ def record(folder: Path, count: int) -> Path:
         new = path.with_name(f"new-{path.name}")
         new.unlink(missing_ok=True)
         started = time.perf_counter()
-        store.create(new, LOG, KEY)
+        creation.create(new, LOG, KEY)
         _fill(new, count)
         new.rename(path)
         _remark(f"{count:,} entries made in {time.perf_counter() - started:.0f} s", path)

@@ -30,6 +30,7 @@ CHANGES: dict[str, tuple[list[tuple[str, ...]], tuple[str, ...], str]] = {
                       ("{bundle}",), "bundle.import"),
     "model approve": ([], ("{model}",), "model.approve"),
     "model activate": ([], ("demo",), "model.activate"),
+    "audit correct": ([], ("2", "--reason", "other"), "record.correct"),
     "retention apply": ([], (), "retention.apply"),
     "retention hold": ([], ("--all", "--reason", "case 1/26"), "content.hold"),
     "retention release": ([], ("{hold}", "--reason", "case 1/26 closed"), "content.release"),
@@ -41,6 +42,7 @@ CHANGES: dict[str, tuple[list[tuple[str, ...]], tuple[str, ...], str]] = {
 READS = {
     "user list", "key list", "trust list", "model list", "model show", "model verify",
     "audit list", "audit verify", "audit export", "audit checkpoint", "audit keys", "audit prove",
+    "audit history",
     "config show", "config check", "doctor",
     "retention plan", "retention holds", "retention certificate",
     "retention find",

@@ -180,7 +180,7 @@ def test_an_old_copy_under_todays_side_log_is_never_called_whole(site: Site, cou
     log.append_many([samples.event(number) for number in range(count)])
     note = log.checkpoint()
     crashed = site.state.with_name("crashed")
-    log._run(lambda _: shutil.copytree(site.state, crashed, ignore=NO_INDEX))
+    log._writing.run(lambda _: shutil.copytree(site.state, crashed, ignore=NO_INDEX))
     log.close()
     shutil.rmtree(site.state)
     crashed.rename(site.state)

@@ -270,7 +270,7 @@ class StateFolder(RuleBasedStateMachine):
         target.parent.mkdir(exist_ok=True)
         # The search index has a thread of its own, and is made again.
         left_out = shutil.ignore_patterns("audit.index.db*", "*-shm", "*.sock", "*.add")
-        self.log._run(lambda _: shutil.copytree(self.config.state, target, ignore=left_out))
+        self.log._writing.run(lambda _: shutil.copytree(self.config.state, target, ignore=left_out))
 
 
 def point(note: str) -> Checkpoint:

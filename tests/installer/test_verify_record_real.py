@@ -154,6 +154,36 @@ def test_both_verifiers_find_it(name: str, record: tuple[Path, str], tmp_path: P
     assert appliance_says(path) != ""
 
 
+@pytest.mark.parametrize("kind", ["trigger", "index"])
+def test_nothing_hides_behind_the_name_of_another_thing(
+    kind: str, record: tuple[Path, str], tmp_path: Path
+) -> None:
+    """A trigger may be named like a table, an index like a trigger: both rows count."""
+    path = copied(record[0], tmp_path / "copy.db")
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        if kind == "trigger":
+            connection.execute(
+                "CREATE TRIGGER epochs BEFORE INSERT ON checkpoints BEGIN SELECT RAISE(IGNORE); END"
+            )
+        else:
+            connection.execute("CREATE INDEX head_no_delete ON entries (entry)")
+        # Before the thing whose name it has, which then looks as if it were the only one.
+        connection.execute("PRAGMA writable_schema=ON")
+        connection.execute(
+            "UPDATE sqlite_schema SET rowid = rowid + 1000 WHERE rowid >= (SELECT min(rowid) "
+            "FROM sqlite_schema WHERE name IN ('epochs', 'head_no_delete') GROUP BY name "
+            "HAVING count(*) = 2)"
+        )
+        connection.execute(
+            "UPDATE sqlite_schema SET rowid = 900 "
+            "WHERE type = ? AND name IN ('epochs', 'head_no_delete') AND rowid = "
+            "(SELECT max(rowid) FROM sqlite_schema)",
+            (kind,),
+        )
+    code, _, what = result(path, "--key", record[1])
+    assert (code, what) == (TAMPERED, "two of its tables, indexes or triggers have one name")
+
+
 def test_yesterdays_copy_is_found_with_an_anchor_by_both(
     record: tuple[Path, str], tmp_path: Path
 ) -> None:

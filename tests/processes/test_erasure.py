@@ -42,7 +42,9 @@ def test_erased_and_rewrapped_while_it_runs(own_stack: Stack, tmp_path: Path) ->
     ask(stack, key, patient=REFERENCE)
     file = tmp_path / "key"
     file.write_text(key)
-    stack.run("ask", "--key-file", str(file), "--patient", REFERENCE.lower(), PROMPT)
+    # Not on the command line, where everybody on the machine could read it.
+    words = ("ask", "--key-file", str(file), "--patient", "-", PROMPT)
+    stack.run(*words, input=REFERENCE.lower() + "\n")
     kept = ask(stack, key)
     before = wrapped_keys(stack.state)
     old_key = (stack.state / "keys" / "content.key").read_bytes()

@@ -192,3 +192,21 @@ def test_a_lock_dies_with_its_process(tmp_path: Path) -> None:
         holder.wait()
         with durable.exclusive(lock, "x"):
             pass
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_portable_file_never_takes_the_place_of_another(
+    target: Path, monkeypatch: pytest.MonkeyPatch, links: bool
+) -> None:
+    """On a disk and on a stick without links: what is there stays, and nothing lies beside it."""
+    if not links:
+        monkeypatch.setattr(os, "link", _no_links)
+    with pytest.raises(ConflictError):
+        durable.create_portable(target, [b"new"])
+    assert target.read_bytes() == OLD
+    assert durable.create_portable(target.with_name("b"), [b"ne", b"w"]) == 3
+    assert sorted(path.name for path in target.parent.iterdir()) == ["b", "setting"]
+
+
+def _no_links(*_paths: Path) -> None:
+    raise PermissionError(errno.EPERM, "Operation not permitted")

@@ -8,7 +8,7 @@ import pytest
 
 from appliance.audit.proof import TlogProof
 from tests.simulators.clinic import ONCE, Browser, Clinic
-from tests.web.test_chat import ask, ended
+from tests.web.test_chat import answer_of, ask, ended
 
 OFFICER = "privacy-officer"
 BASIS = "GDPR Art. 17(1)(a)"
@@ -137,6 +137,25 @@ def test_the_author_is_told_what_was_erased(clinic: Clinic) -> None:
     assert "No chat has these words" in found
     again = browser.submit(f"/c/{made}/ask", {"prompt": "more", "once": "x"}, page="/")
     assert again.status_code == 409
+
+
+def test_an_answer_ends_when_what_it_is_about_is_erased(talking: Clinic) -> None:
+    """It was being written; the model stops, and the text so far is shown to nobody."""
+    browser = talking.browser("clinician")
+    path = ask(browser, patient="MRN 77")
+    answer = answer_of(browser.get(path).get_data(as_text=True))
+    run = talking.operations.asking.run_of(talking.actor("clinician"), answer)
+    assert run is not None
+    while not (state := run.snapshot()).text and not state.ended:
+        run.wait(state.version, 30)
+    assert not state.ended
+    assert erase(talking.browser(OFFICER), "MRN 77")[0] == 303
+    state = run.finished(30)
+    assert (state.state, state.text) == ("failed", "")
+    assert state.elapsed_ms < talking.config.engine.answer_timeout_s * 1000 / 2
+    talking.operations.asking.reconcile()
+    ends = talking.record(action="answer.fail", entity=run.answer_id)
+    assert [end["content"]["answer"] for end in ends] == [None]
 
 
 # --- the patient on a question

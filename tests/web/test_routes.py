@@ -177,6 +177,10 @@ CHANGES: dict[str, tuple[str, Prepare, str]] = {
             "kind": "conversation", "whose": conversation(c), "basis": "GDPR Art. 17(1)(a)",
             "confirm": "ERASE", "once": "e"}),
         "content.erase"),
+    "corrections.correct": (
+        "auditor",
+        lambda c: ("/record/entries/0/correct", {"wrong": "other", "once": "c"}),
+        "record.correct"),
     "record.export": ("auditor", lambda c: ("/record/export", {"format": "csv"}), "record.export"),
     "searches.save": (
         "auditor",

@@ -106,6 +106,7 @@ MEANINGS: Mapping[str, Meaning] = {
     "record.checkpoint": Meaning("R", _LOG_USED),
     "record.anchor": Meaning("R", _LOG_USED),
     "record.witness": Meaning("R", _LOG_USED),
+    "record.correct": Meaning("C", _AMEND),
     "record.epoch": Meaning("C", _ALERT, _SECURITY),
     "record.prune": Meaning("D", _DESTROY),
     "search.save": Meaning("C", _LOG_USED),

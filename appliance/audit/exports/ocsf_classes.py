@@ -94,6 +94,7 @@ KINDS: Mapping[str, Kind] = {
     "record.checkpoint": Kind(EVENT_LOG),
     "record.anchor": Kind(EVENT_LOG),
     "record.witness": Kind(EVENT_LOG),
+    "record.correct": Kind(EVENT_LOG),
     "record.epoch": Kind(EVENT_LOG, 5),
     "record.prune": Kind(EVENT_LOG, 2),
     "search.save": Kind(API, 1),

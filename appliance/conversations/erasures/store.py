@@ -64,7 +64,10 @@ def existing(session: Session, erasure_id: str) -> ErasureRow:
     """Return a row; raise NotFoundError if there is none."""
     row = session.get(ErasureRow, erasure_id)
     if row is None:
-        raise NotFoundError("there is no such erasure")
+        raise NotFoundError(
+            "there is no such erasure",
+            hint="`appliance audit list --action content.erase` lists them, each with its ers_ id",
+        )
     return row
 
 

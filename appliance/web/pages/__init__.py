@@ -9,6 +9,7 @@ from appliance.web.pages import (
     anchors,
     answers,
     chat,
+    corrections,
     keys,
     models,
     people,
@@ -25,6 +26,6 @@ def install(app: Flask) -> None:
     """Put every page on the application."""
     for module in (
         static, session, account, chat, answers, people, keys, models, record, searches, receipts,
-        privacy, anchors,
+        corrections, privacy, anchors,
     ):  # fmt: skip
         app.register_blueprint(module.pages)

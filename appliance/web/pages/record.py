@@ -1,8 +1,9 @@
 """The record, for the auditor and the privacy officer: search it, verify it, export it.
 
-Nothing here changes it. An entry shown is the stored one, every field of it; the record never
-held the text of a question or an answer, so none can be shown. Every page is one search of
-`PAGE_SIZE` entries, and nothing counts or walks the rest, so a long record pages like a short one.
+Nothing here changes it; a correction is a later entry (`corrections.py`). An entry shown is the
+stored one, every field of it; the record never held the text of a question or an answer, so none
+can be shown. Every page is one search of `PAGE_SIZE` entries and one for what corrects them, and
+nothing counts or walks the rest, so a long record pages like a short one.
 
 A privacy officer states a purpose with each search; until then the page is only a form.
 """
@@ -12,10 +13,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
+from typing import Any
 
 from flask import Blueprint, Response, make_response, render_template, request, stream_with_context
 
 from appliance.audit.actions import ACTIONS, Outcome
+from appliance.audit.corrections import REASONS, claim
 from appliance.audit.ledger import FORMATS
 from appliance.audit.query import Page, Query
 from appliance.errors import ApplianceError, BadInputError, BusyError, VerificationError
@@ -123,10 +126,12 @@ def _seat() -> Release:
 def _page(values: Mapping[str, str], status: int = 200, **found: object) -> Response:
     actor, reason = current.actor(), reason_of(values)
     page, error, asks_why = Page((), None), None, must_say_why(actor)
+    marks: dict[int, int] | None = {}
     searched = bool(reason) or not asks_why
     try:
         if searched:
             page = _searched(values, reason)
+            marks = current.operations().corrections.marks(actor, page.entries)
     except BadInputError as bad:
         error, status = bad, errors.status_of(bad)
     except ApplianceError:
@@ -138,6 +143,8 @@ def _page(values: Mapping[str, str], status: int = 200, **found: object) -> Resp
         page=page,
         back_to=page.next_before if len(page.entries) < PAGE_SIZE else None,
         names=current.operations().records.names(actor, page.entries),
+        marks=marks,
+        originals=_originals(page),
         chosen=filters_of(values),
         reason=reason,
         kept={**filters_of(values), **reason},
@@ -158,14 +165,22 @@ def _forms(values: Mapping[str, str]) -> dict[str, str]:
     return {name: FORMS.get(name, Form(name)).words for name in names}
 
 
-def _choices() -> dict[str, list[str]]:
+def _originals(page: Page) -> dict[int, int]:
+    """Return which of these entries are corrections, each with the entry that it names."""
+    said = {entry["seq"]: claim(entry) for entry in page.entries}
+    return {seq: named[0] for seq, named in said.items() if named is not None}
+
+
+def _choices() -> dict[str, Any]:
     policy = current.config().policy
+    purposes = current.operations().corrections.purposes
     return {
         "actions": sorted(ACTIONS),
         "outcomes": [str(outcome) for outcome in Outcome],
         "roles": [str(role) for role in Role],
-        "purposes": list(dict.fromkeys((*policy.purposes, *policy.record_purposes))),
+        "purposes": purposes,
         "reasons": list(policy.record_purposes),
+        "corrections": {"reasons": REASONS, "purposes": purposes},
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -142,3 +143,24 @@ def test_folder_in_place_of_an_anchor_is_an_error(path: Path, folder: Path) -> N
     (folder / "a.checkpoint").mkdir()
     with pytest.raises(BadInputError, match=r"a\.checkpoint"):
         verify_file(path, [folder])
+
+
+def test_hidden_files_are_no_anchors(whole: Path, path: Path, folder: Path) -> None:
+    """Some systems put a file of their own beside each file on a stick."""
+    put(whole, 256, folder / "a.checkpoint")
+    (folder / "._a.checkpoint").write_bytes(b"\x00\x05\x16\x07")
+    assert verify_file(path, [folder]).anchored == 256
+
+
+def test_folder_that_cannot_be_read_is_an_error(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To take the right to read it away is not as good as to remove what lies in it."""
+
+    def forbidden(_folder: Path) -> list[str]:
+        raise PermissionError(13, "Permission denied")
+
+    # Tests may run as root, whom no mode keeps out.
+    monkeypatch.setattr(os, "listdir", forbidden)
+    with pytest.raises(BadInputError, match="elsewhere cannot be read"):
+        anchors.at_hand([folder], samples.ORIGIN)

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from appliance.audit.access import open_ledger
-from appliance.audit.client import LedgerClient, _Connection
+from appliance.audit.client import LedgerClient
+from appliance.audit.connections import Connection
 from appliance.audit.intake import LENGTH, socket_beside
 from appliance.audit.log import Log
 from appliance.audit.verify import verify_file
@@ -40,7 +41,7 @@ def test_socket_in_a_deep_folder_is_reached(tmp_path: Path) -> None:
     descriptor = os.open(folder, os.O_PATH)
     listener.bind(f"/proc/self/fd/{descriptor}/ledger.sock")
     listener.listen()
-    _Connection(folder / "ledger.sock", 5).close()
+    Connection(folder / "ledger.sock", 5).close()
     listener.close()
     os.close(descriptor)
 

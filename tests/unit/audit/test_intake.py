@@ -126,6 +126,14 @@ def test_what_may_not_be_recorded_is_refused(served: Served, changes: dict[str, 
     assert served.log.head().size == 0
 
 
+def test_record_begins_once(served: Served) -> None:
+    """A later beginning could name another first key, which no verifier would accept."""
+    with served.connect() as caller:
+        begun = samples.event(action="appliance.init", content={"key": "another"})
+        assert asked(caller, begun.to_json())["code"] == "bad_input"
+        assert asked(caller, samples.event().to_json())["seq"] == 0
+
+
 def test_entry_that_is_too_large_is_refused_by_its_code(served: Served) -> None:
     """The refusal says that it was too large, and the connection goes on."""
     with served.connect() as caller:

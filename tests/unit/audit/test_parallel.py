@@ -161,3 +161,14 @@ def test_processes_do_not_outlive_a_finding(copy: Path) -> None:
     children = [int(pid) for task in tasks for pid in task.read_text().split()]
     commands = [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in children]
     assert not any(str(copy).encode() in command for command in commands)
+
+
+def test_folder_of_the_caller_is_not_run(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stick with a folder `appliance` on it cannot put its own code into a verification."""
+    (tmp_path / "appliance").mkdir()
+    (tmp_path / "appliance" / "__init__.py").write_text("open('was_run', 'w').close()")
+    monkeypatch.chdir(tmp_path)
+    assert verify_file(whole.absolute(), processes=3).entries == COUNT
+    assert not (tmp_path / "was_run").exists()

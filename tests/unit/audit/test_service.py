@@ -13,7 +13,8 @@ import pytest
 
 from appliance import errors
 from appliance.audit.access import open_ledger
-from appliance.audit.client import LedgerClient, _classes, _Connection, _error
+from appliance.audit.client import LedgerClient
+from appliance.audit.connections import Connection, classes, error_of
 from appliance.audit.intake import socket_beside, stated
 from appliance.audit.log import Log
 from appliance.audit.query import Query
@@ -48,7 +49,7 @@ def client(service: LedgerService) -> Iterator[LedgerClient]:
 
 def raw(service: LedgerService, path: str, body: bytes, method: str = "POST") -> tuple[int, Any]:
     with (
-        contextlib.closing(_Connection(service.socket, 10)) as connection,
+        contextlib.closing(Connection(service.socket, 10)) as connection,
         connection.send(method, path, body) as response,
     ):
         return response.status, json.loads(response.read())
@@ -177,15 +178,15 @@ def test_nothing_can_be_changed_through_the_socket(service: LedgerService, metho
 def test_every_error_class_has_a_status() -> None:
     """Each error that the ledger may raise has an HTTP status, its own or its parent's."""
     assert all(
-        _status(kind("x")) in STATUS.values() for kind in _classes(errors.ApplianceError).values()
+        _status(kind("x")) in STATUS.values() for kind in classes(errors.ApplianceError).values()
     )
 
 
 def test_errors_come_back_as_they_were() -> None:
     """Every error class of the appliance survives the way over the socket by its code."""
-    for code, kind in _classes(errors.ApplianceError).items():
+    for code, kind in classes(errors.ApplianceError).items():
         there = kind("what happened", hint="what next")
-        back = _error(json.dumps(stated(there)).encode())
+        back = error_of(json.dumps(stated(there)).encode())
         assert (type(back), back.code, back.message, back.hint) == (
             kind, code, "what happened", "what next",
         )  # fmt: skip
@@ -193,7 +194,7 @@ def test_errors_come_back_as_they_were() -> None:
 
 def test_finding_of_the_verifier_comes_back_whole() -> None:
     """A tampered record is named with entry and finding through the socket too."""
-    back = _error(json.dumps(stated(TamperedError(7, "it is missing"))).encode())
+    back = error_of(json.dumps(stated(TamperedError(7, "it is missing"))).encode())
     assert isinstance(back, TamperedError)
     assert (back.seq, back.what) == (7, "it is missing")
 

@@ -153,6 +153,24 @@ def test_a_collector_that_hangs_is_given_up() -> None:
             send(at(port), LINE, timeout_s=0.2)
 
 
+def test_a_collector_that_never_ends_is_given_up() -> None:
+    """It sends and sends instead of closing: whoever asked is not kept for ever."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+
+        def pour() -> None:
+            connection, _ = server.accept()
+            with connection, contextlib.suppress(OSError):
+                while True:
+                    connection.sendall(bytes(65_536))
+
+        thread = threading.Thread(target=pour)
+        thread.start()
+        with pytest.raises(UnavailableError, match="without end"):
+            send(at(port), LINE)
+        thread.join()
+
+
 def test_a_collector_that_breaks_off_is_told() -> None:
     """It closes hard with our bytes unread: they did not arrive."""
     with socket.create_server(("127.0.0.1", 0)) as server:

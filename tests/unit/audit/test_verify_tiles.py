@@ -139,3 +139,11 @@ def test_garbage_in_place_of_an_entry_is_found(copy: Path, seq: int, data: bytes
     """Bytes that are no entry at all give a finding, never a stack trace."""
     samples.attack(copy, ("UPDATE entries SET entry = ? WHERE seq = ?", (data, seq)))
     assert found(copy).seq == seq
+
+
+def test_newest_checkpoints_that_were_taken_away_are_missed(copy: Path) -> None:
+    """One is stored for every thousand entries, so what is unsigned for longer was not left so."""
+    samples.attack(copy, ("DELETE FROM checkpoints", ()))
+    caught = found(copy)
+    assert caught.seq == 0
+    assert "taken away" in caught.what

@@ -15,6 +15,7 @@ RECORD = {
     Permission.RECORD_EXPORT,
     Permission.RECORD_PROVE,
     Permission.RECORD_ANCHOR,
+    Permission.RECORD_CORRECT,
 }
 
 

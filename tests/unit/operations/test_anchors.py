@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from appliance import durable
 from appliance.assembly import Appliance, assemble
 from appliance.audit.checkpoint import SignedCheckpoint
 from appliance.cli.actor import console_actor
@@ -219,6 +220,7 @@ def test_a_stick_that_gives_back_other_bytes_is_bad(
     with pytest.raises(VerificationError, match="does not hold what was written"):
         site.anchors().to_folder(console_actor(), site.stick)
     assert site.record()[-1]["content"]["code"] == "verification_failed"
+    assert [*site.stick.iterdir()] == []
 
 
 def test_a_stick_that_cannot_be_written_is_told(
@@ -229,7 +231,7 @@ def test_a_stick_that_cannot_be_written_is_told(
     def protected(*_arguments: object) -> None:
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr(operation.anchor_file, "_place", protected)
+    monkeypatch.setattr(durable, "_place", protected)
     with pytest.raises(UnavailableError, match="read-only file system"):
         site.anchors().to_folder(console_actor(), site.stick)
     assert [*site.stick.iterdir()] == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -200,6 +201,22 @@ def test_entries_past_their_time_are_pruned_whole(house: House) -> None:
     assert min(entry["seq"] for entry in house.entries(action="request.refuse")) >= pruned
     assert house.entries(action="record.prune")[-1]["content"]["before"] == pruned
     assert house.verbs.retention.apply(console_actor()).entries == 0
+
+
+def test_pruning_that_was_not_noted_does_not_stop_the_schedule(house: House) -> None:
+    """A crash came after the record let go and before that was kept: the next run goes on."""
+    for _ in range(4):
+        fill(house, 200)
+        days(house, 1)
+    known = house.appliance.conversations.custody.schedule()
+    assert known is not None
+    house.clock.advance(6 * YEAR_S)
+    assert house.verbs.retention.apply(console_actor()).entries > 0
+    now = house.appliance.conversations.custody.schedule()
+    assert now is not None
+    house.appliance.conversations.custody.save_schedule(replace(now, pruned=known.pruned))
+    assert house.verbs.retention.apply(console_actor()).entries == 0
+    assert house.entries(action="retention.apply")[-1]["outcome"] == "success"
 
 
 @pytest.mark.parametrize("kind", ["kept", "patient", "user", "all"])
