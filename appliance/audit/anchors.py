@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from appliance.audit.anchor_file import SUFFIX
-from appliance.audit.checkpoint import MAX_NOTE_BYTES, Checkpoint, SignedCheckpoint
+from appliance.audit.checkpoint import MAX_NOTE_BYTES, Checkpoint, SignedCheckpoint, VerifierKey
 from appliance.audit.epochs import Epochs
-from appliance.audit.notary import NEWEST
+from appliance.config import Ledger as Settings
 from appliance.errors import ApplianceError, BadInputError, TamperedError
 
 HINT_OLD = (
@@ -27,7 +27,7 @@ HINT_OLD = (
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
-    """One checkpoint at hand; `elsewhere` unless it only lies beside the record itself."""
+    """One checkpoint at hand; `elsewhere` unless whoever holds the machine may have made it."""
 
     name: str
     signed: SignedCheckpoint
@@ -38,15 +38,41 @@ class Anchor:
         return self.signed.checkpoint
 
 
-def at_hand(folders: Iterable[Path], origin: str) -> list[Anchor]:
-    """Return the anchors of this log in the folders; those of other logs are left out."""
-    found = []
-    for folder in folders:
-        for path in _files(folder):
-            anchor = read(path)
-            if anchor.checkpoint.origin == origin:
-                found.append(anchor)
-    return found
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where checkpoints at hand may lie.
+
+    `beside` is the folder next to the record: whoever holds the machine can write it, so what
+    lies there vouches only with the co-signature of `witness`. `elsewhere` are other places.
+    """
+
+    beside: Path
+    elsewhere: tuple[Path, ...] = ()
+    witness: VerifierKey | None = None
+
+    @classmethod
+    def of(cls, record: Path, settings: Settings) -> Places:
+        """Return the places of a record, as the site has set them."""
+        key = VerifierKey.parse(settings.witness_key) if settings.witness_key else None
+        return cls(folder_beside(record), tuple(map(Path, settings.anchor_folders)), key)
+
+    def at_hand(self, origin: str) -> list[Anchor]:
+        """Return the anchors of this log; those of other logs are left out."""
+        beside = [replace(found, elsewhere=self._witnessed(found)) for found in _all(self.beside)]
+        others = [found for folder in self.elsewhere for found in _all(folder)]
+        return [found for found in (*beside, *others) if found.checkpoint.origin == origin]
+
+    def _witnessed(self, anchor: Anchor) -> bool:
+        return self.witness is not None and bool(anchor.signed.signed_by([self.witness]))
+
+
+def folder_beside(record: Path) -> Path:
+    """Return where a record's own checkpoints lie: next to it."""
+    return record.with_suffix(".anchors")
+
+
+def _all(folder: Path) -> list[Anchor]:
+    return [read(path) for path in _files(folder)]
 
 
 def _files(folder: Path) -> list[Path]:
@@ -76,7 +102,7 @@ def read(path: Path) -> Anchor:
             hint="check the path, or fetch another copy of it; if there is none, move this file "
             "away and say so in the report",
         ) from error
-    return Anchor(str(path), signed, path.name != NEWEST)
+    return Anchor(str(path), signed, elsewhere=True)
 
 
 def check(

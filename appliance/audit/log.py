@@ -19,6 +19,7 @@ from typing import TypeVar
 from appliance import durable
 from appliance.audit import creation, exports, merkle, store, verify
 from appliance.audit.actions import Outcome
+from appliance.audit.anchors import Places
 from appliance.audit.chain import ChainHead, Stored
 from appliance.audit.checkpoint import SignedCheckpoint
 from appliance.audit.entry import Agent, Event
@@ -27,7 +28,7 @@ from appliance.audit.index import Index
 from appliance.audit.keys import KeyFolder, folder_of
 from appliance.audit.ledger import EpochKey, Receipt, VerifiedRecord
 from appliance.audit.merkle import leaf_hash
-from appliance.audit.notary import Notary, anchors_of
+from appliance.audit.notary import Notary
 from appliance.audit.proof import TlogProof
 from appliance.audit.query import Page, Query
 from appliance.audit.recorder import NEARLY_NOTHING, Recorder
@@ -79,8 +80,8 @@ class Log:
             lock = path.with_name(path.name + ".lock")
             stack.enter_context(durable.exclusive(lock, f"the record {path}"))
             stack.callback(self._readers.close)
-            folders = (anchors_of(path), *map(Path, settings.anchor_folders))
-            self._recorder = self._open(folders, clock, boot_id, settings.reserve_bytes)
+            self._places = Places.of(path, settings)
+            self._recorder = self._open(clock, boot_id, settings.reserve_bytes)
             stack.callback(self._recorder.close)
             self._index = Index(path.with_suffix(".index.db"), path)
             stack.callback(self._index.close)
@@ -203,7 +204,7 @@ class Log:
 
         The search index is looked at too: what it hides, no search finds.
         """
-        verified = verify.verify_file(self.path, self._folders)
+        verified = verify.verify_file(self.path, self._places)
         self._check_index()
         return verified
 
@@ -235,10 +236,7 @@ class Log:
         self._writing.close()
         self._held.close()
 
-    def _open(
-        self, folders: Sequence[Path], clock: Clock, boot_id: str, reserve_bytes: int
-    ) -> Recorder:
-        self._folders = folders
+    def _open(self, clock: Clock, boot_id: str, reserve_bytes: int) -> Recorder:
         reserve = Reserve(_reserve_path(self.path), reserve_bytes)
         if reserve.room() < NEARLY_NOTHING:
             # SQLite needs files beside the record to read it; the recorder then goes on as it
@@ -246,9 +244,10 @@ class Log:
             reserve.release()
         try:
             with self._readers.one() as connection:
-                found = verify.check_start(connection, folders)
+                found = verify.check_start(connection, self._places)
             keys = KeyFolder(folder_of(self.path), found.log)
-            notary = Notary(keys, folders[0], found.epochs, found.signed, found.opened, clock)
+            beside = self._places.beside
+            notary = Notary(keys, beside, found.epochs, found.signed, found.opened, clock)
             with store.translated():
                 recorder = Recorder(self.path, found.log, clock, boot_id, reserve, notary)
         except TamperedError as error:

@@ -145,8 +145,3 @@ class Notary:
 def _day(unix_time: float) -> int:
     """Return the number of the day (UTC) since 1970-01-01."""
     return int(unix_time // DAY_S)
-
-
-def anchors_of(record: Path) -> Path:
-    """Return where checkpoints at hand lie: beside the record."""
-    return record.with_suffix(".anchors")

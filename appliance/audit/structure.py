@@ -52,7 +52,8 @@ def check_integrity(connection: sqlite3.Connection) -> None:
 def check_schema(connection: sqlite3.Connection) -> None:
     """Tables, indexes and triggers are those that were made, and there is no other."""
     rows = connection.execute(
-        "SELECT name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite_autoindex_%'"
+        "SELECT name, sql FROM sqlite_schema "
+        "WHERE sql NOT NULL OR name NOT LIKE 'sqlite_autoindex_%'"
     )
     found = rows.fetchall()
     there = dict(found)

@@ -22,20 +22,20 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from appliance.audit import anchors as anchoring
 from appliance.audit import parallel, prefix, store, structure
-from appliance.audit.anchors import Anchor
+from appliance.audit.anchors import Anchor, Places, folder_beside
 from appliance.audit.chain import Chain, ChainHead, Stored
 from appliance.audit.entry import GENESIS
 from appliance.audit.epochs import Epochs
 from appliance.audit.ledger import VerifiedRecord
 from appliance.audit.merkle import HASH_BYTES, Frontier, leaf_hash
-from appliance.audit.notary import EVERY_ENTRIES, anchors_of
+from appliance.audit.notary import EVERY_ENTRIES
 from appliance.audit.prefix import Walked
 from appliance.audit.statements import STATING, Statements, value_of
 from appliance.audit.tree import WIDTH, Tree, split
@@ -44,6 +44,7 @@ from appliance.errors import ApplianceError, TamperedError
 # The entry that makes so many without a checkpoint is stored together with a new one; twice as
 # much, so that nothing depends on that to the entry.
 LONGEST_TAIL = 2 * EVERY_ENTRIES
+OLDEST_TAIL_US = 10 * 60 * 1_000_000
 
 
 @dataclass(frozen=True)
@@ -60,11 +61,15 @@ class Opened:
 
 
 def verify_file(
-    path: Path, folders: Sequence[Path] = (), given: Sequence[Anchor] = (), *, processes: int = 0
+    path: Path,
+    places: Places | None = None,
+    given: Sequence[Anchor] = (),
+    *,
+    processes: int = 0,
 ) -> VerifiedRecord:
     """Walk the record in `path`; raise TamperedError with `.seq` and `.what` if it is not whole.
 
-    Anchors are looked for beside the record and in `folders`, and `given` are added. With
+    Anchors are looked for in `places` (None: beside the record), and `given` are added. With
     `processes` 0 all cores help with a long record.
 
     Raises NotInitialisedError when the file is missing, UnavailableError when it cannot be read.
@@ -72,26 +77,26 @@ def verify_file(
     with store.translated(), contextlib.closing(store.open_reader(path)) as connection:
         # One snapshot: the ledger may go on writing meanwhile.
         connection.execute("BEGIN")
-        record = _Record(connection, (anchors_of(path), *folders), given)
+        record = _Record(connection, places or Places(folder_beside(path)), given)
         with structure.naming_damage(connection):
             verified = record.verify(parallel.walker(path, connection, processes))
         structure.check_integrity(connection)
     return verified
 
 
-def check_start(connection: sqlite3.Connection, folders: Iterable[Path]) -> Opened:
+def check_start(connection: sqlite3.Connection, places: Places) -> Opened:
     """Verify what a start needs: keys, the newest checkpoint, and everything after it.
 
     Raises TamperedError when the record must not be written.
     """
-    return _Record(connection, folders, ()).check_tail()
+    return _Record(connection, places, ()).check_tail()
 
 
 class _Record:
     """One snapshot of a record, and what is known of it so far."""
 
     def __init__(
-        self, connection: sqlite3.Connection, folders: Iterable[Path], given: Sequence[Anchor]
+        self, connection: sqlite3.Connection, places: Places, given: Sequence[Anchor]
     ) -> None:
         self._connection = connection
         structure.check_schema(connection)
@@ -104,11 +109,12 @@ class _Record:
         pruned = self._head.pruned
         if pruned % WIDTH or not 0 <= pruned <= self._head.size:
             raise TamperedError(None, f"its head says that {pruned} entries were let go")
-        self._anchors = [*anchoring.at_hand(folders, self._log), *given]
+        self._anchors = [*places.at_hand(self._log), *given]
         self._checkpoints = connection.execute(
             "SELECT size, note FROM checkpoints ORDER BY size"
         ).fetchall()
         self._signed = self._checkpoints[-1][0] if self._checkpoints else 0
+        self._tail_began: dict[str, int] = {}  # by boot, in its monotonic microseconds
         sizes = [size for size, _ in self._checkpoints]
         self._statements = Statements(connection, self._epochs, self._head, sizes)
         if self._signed > self._head.size:
@@ -194,12 +200,16 @@ class _Record:
         whole = 0
         for size, note in checkpoints:
             try:
-                point = self._epochs.check(note).checkpoint
+                signed = self._epochs.check(note)
             except ApplianceError as error:
                 raise TamperedError(
                     whole, f"the checkpoint after it, over {size} entries, is not good: "
                     f"{error.message}",
                 ) from error  # fmt: skip
+            point = signed.checkpoint
+            if len(signed.signatures) != 1:
+                raise TamperedError(whole, f"the checkpoint after it, over {size} entries, has "
+                                    "signatures that the ledger did not make")  # fmt: skip
             if point.size != size or point.root != (roots.get(size) or self._tree.root(size)):
                 self._check_last(size, point.root)
                 raise TamperedError(
@@ -236,6 +246,7 @@ class _Record:
                 raise TamperedError(seq, "its bytes are stored as something else")
             stored = Stored(seq, data, leaf_hash(data))
             value = self._added(chain, stored)
+            self._check_age(value)
             tree.add(stored.leaf)
             leaves.append(stored.leaf)
             if value["action"] in STATING:
@@ -256,6 +267,16 @@ class _Record:
             for seq, (leaf, stored) in enumerate(pairs, start):
                 if leaf != stored:
                     raise TamperedError(seq, "its bytes do not give the leaf hash in its tile")
+
+    def _check_age(self, entry: Mapping[str, Any]) -> None:
+        """Raise if the ledger would have signed long before this entry: a checkpoint is gone."""
+        began = self._tail_began.setdefault(entry["boot"], entry["mono"])
+        if entry["mono"] - began > OLDEST_TAIL_US:
+            raise TamperedError(
+                self._signed,
+                f"it and those up to entry {entry['seq']} are under no checkpoint, though the "
+                "ledger signs every minute: checkpoints were removed",
+            )
 
     def _added(self, chain: Chain, stored: Stored) -> dict[str, Any]:
         before = chain.head

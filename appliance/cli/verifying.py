@@ -13,7 +13,7 @@ import click
 
 from appliance.audit import anchors as anchoring
 from appliance.audit.actions import Outcome
-from appliance.audit.anchors import Anchor
+from appliance.audit.anchors import Anchor, Places
 from appliance.audit.ledger import VerifiedRecord
 from appliance.audit.verify import verify_file
 from appliance.cli import presenting
@@ -58,10 +58,9 @@ def verify(invocation: Invocation, file: Path | None, given: tuple[Path, ...]) -
     if file is not None:
         _present(invocation, _verified_copy(file, anchors), None)
         return
-    settings = invocation.config.ledger
-    folders = [Path(folder) for folder in settings.anchor_folders]
+    record = invocation.config.paths.audit_db
     try:
-        verified = verify_file(invocation.config.paths.audit_db, folders, anchors)
+        verified = verify_file(record, Places.of(record, invocation.config.ledger), anchors)
     except ApplianceError as error:
         problem = _recorded(invocation, error)
         if problem == error.message:
@@ -74,7 +73,7 @@ def verify(invocation: Invocation, file: Path | None, given: tuple[Path, ...]) -
 def _verified_copy(file: Path, anchors: Sequence[Anchor]) -> VerifiedRecord:
     if not file.exists():
         raise NotFoundError(f"there is no file {file}", hint="check the path")
-    return verify_file(file, (), anchors)
+    return verify_file(file, None, anchors)
 
 
 def _recorded(invocation: Invocation, result: VerifiedRecord | ApplianceError) -> str | None:

@@ -15,9 +15,9 @@ from pathlib import Path
 from appliance.assembly import Appliance
 from appliance.audit import anchor_file, syslog_anchor
 from appliance.audit.actions import Outcome
+from appliance.audit.anchors import folder_beside
 from appliance.audit.checkpoint import Checkpoint, SignedCheckpoint, VerifierKey
 from appliance.audit.ledger import EpochKey
-from appliance.audit.notary import anchors_of
 from appliance.audit.syslog_anchor import Collector
 from appliance.audit.witness_client import WitnessClient
 from appliance.clock import rfc3339
@@ -44,7 +44,7 @@ class Anchors:
         self._ledger = appliance.ledger
         self._clock = appliance.clock
         self._recorder = Recorder(appliance.ledger)
-        self._folder = anchors_of(appliance.config.paths.audit_db)
+        self._folder = folder_beside(appliance.config.paths.audit_db)
 
     def checkpoint(self, actor: Actor, form: str) -> Issued:
         """Return the newest checkpoint to print or take along as `form`; that is recorded."""

@@ -38,21 +38,26 @@ class Caretaker:
         self._operations.refusals.flush(everything=True)
 
     def look_after(self) -> None:
-        """Do what is due once; raises ApplianceError when the record or the store is away."""
-        self._operations.refusals.flush()
-        self._operations.asking.reconcile(older_than_s=self._every_s)
-        self._operations.models.note_loading()
-        self._operations.anchor_round.run_due()
-        self._operations.retention.run_due()
+        """Do what is due once; what fails is logged and waits, and keeps nothing else waiting."""
+        verbs = self._operations
+        for name, step in (
+            ("refusals", verbs.refusals.flush),
+            ("answers", lambda: verbs.asking.reconcile(older_than_s=self._every_s)),
+            ("model", verbs.models.note_loading),
+            ("retention", verbs.retention.run_due),
+            # Last: it speaks to places that may not answer for a while.
+            ("anchors", verbs.anchor_round.run_due),
+        ):
+            try:
+                step()
+            except ApplianceError as error:
+                log.warning("this waits for the next minute", what=name, code=error.code)
+            except Exception as error:
+                # This thread runs the schedules: nothing unforeseen may end it for good.
+                log.error("this waits for the next minute", what=name, fault=fault_of(error))
 
     def _run(self) -> None:
         wait = FIRST_AFTER_S
         while not self._stopping.wait(min(wait, self._every_s)):
             wait = self._every_s
-            try:
-                self.look_after()
-            except ApplianceError as error:
-                log.warning("open ends wait for the next minute", code=error.code)
-            except Exception as error:
-                # This thread runs the schedules: nothing unforeseen may end it for good.
-                log.error("open ends wait for the next minute", fault=fault_of(error))
+            self.look_after()

@@ -61,7 +61,7 @@ MEANING = {
     "policy.purposes": "Purposes of use that a question may state, separated by commas.",
     "policy.default_purpose": "The purpose of a question that states none.",
     "retention.content_days": "Days that chats are kept after their last use. 0: for ever.",
-    "retention.api_days": "Days that questions of programs and their answers are kept. 0: for ever.",
+    "retention.api_days": "Days that programs' questions and answers are kept. 0: for ever.",
     "retention.metadata_years": "Years that entries of the record are kept. 0: for ever.",
     "policy.record_purposes": "Purposes that whoever reads the record may state, by commas.",
 }

@@ -52,7 +52,7 @@ class Scene:
         shutil.rmtree(self.record.with_suffix(".anchors"), ignore_errors=True)
         report = auditor.ask(self.record, "--key", self.key, *more)
         try:
-            verify_file(self.record, [folder] if folder else [])
+            verify_file(self.record, samples.places(self.record, *([folder] if folder else [])))
         except TamperedError as error:
             assert report["exit"] == auditor.TAMPERED, report
             return error.seq
@@ -203,7 +203,7 @@ def test_a_new_log_of_the_same_name_has_another_key(scene: Scene, tmp_path: Path
     report = auditor.ask(record, "--key", scene.key)
     assert report["exit"] == auditor.TAMPERED
     with pytest.raises(TamperedError, match="vouches for"):
-        verify_file(record, [scene.anchor.parent])
+        verify_file(record, samples.places(record, scene.anchor.parent))
 
 
 def rewrite_with_stolen_key(scene: Scene, place: int) -> None:

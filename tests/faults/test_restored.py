@@ -144,7 +144,7 @@ def test_the_verifier_tells_the_same(site: Site) -> None:
     site.put_back(*EVERYTHING)
     assert verify_file(site.record).entries == 5
     with pytest.raises(TamperedError) as caught:
-        verify_file(site.record, [site.stick])
+        verify_file(site.record, samples.places(site.record, site.stick))
     assert caught.value.seq == 5
 
 
@@ -188,7 +188,7 @@ def test_an_old_copy_under_todays_side_log_is_never_called_whole(site: Site, cou
     shutil.copy(site.backup / "audit.db", site.record)
     (site.stick / "today.checkpoint").write_text(note)
     try:
-        found = verify_file(site.record, [site.stick])
+        found = verify_file(site.record, samples.places(site.record, site.stick))
     except ApplianceError:
         site.refused()
     else:  # every page that counts was in the side log

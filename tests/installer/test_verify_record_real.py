@@ -200,7 +200,7 @@ def test_yesterdays_copy_is_found_with_an_anchor_by_both(
         20,
     )
     with pytest.raises(ApplianceError):
-        verify.verify_file(old, [anchors], processes=1)
+        verify.verify_file(old, samples.places(old, anchors), processes=1)
 
 
 EVERYTHING = (

@@ -11,9 +11,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from appliance.audit.anchors import folder_beside
 from appliance.audit.checkpoint import SignedCheckpoint, VerifierKey
 from appliance.audit.client import LedgerClient
-from appliance.audit.notary import anchors_of
 from appliance.audit.tlog_witness import ADD_KEY, parse_steps
 from appliance.audit.witness_client import WitnessClient
 from appliance.audit.witness_folder import WitnessFolder
@@ -73,7 +73,7 @@ def test_the_state_outlives_a_power_cut(site: Site, witness: Serving) -> None:
 def test_the_record_forgot_its_witness_and_asks(site: Site, witness: Serving) -> None:
     """Without the last answer at hand, the witness says its size, and the proof starts there."""
     site.live(2).ask(witness)
-    for path in anchors_of(site.path).glob("witness-*"):
+    for path in folder_beside(site.path).glob("witness-*"):
         path.unlink()
     assert site.grow(3).ask(witness).signed.checkpoint.size == site.log.head().size
 
@@ -88,7 +88,7 @@ def test_a_record_behind_its_service_is_signed_too(
     client = LedgerClient(tmp_path / "ledger.sock")
     try:
         with WitnessClient(witness.address) as to:
-            cosigned = Witnessing(client, anchors_of(site.path), witness.key).over_http(to)
+            cosigned = Witnessing(client, folder_beside(site.path), witness.key).over_http(to)
         assert cosigned.signed.checkpoint.size == client.head().size
         steps = parse_steps(Witnessing(client, tmp_path / "none", witness.key).request())
         assert [step.kind for step in steps].count(ADD_KEY) == len(client.keys()) - 1
@@ -140,7 +140,7 @@ def test_what_the_witness_signed_holds_the_record_from_then_on(
     site.log = site.open()
     site.grow(5).ask(witness)
     site.log.close()
-    (anchors_of(site.path) / "newest.checkpoint").unlink()
+    (folder_beside(site.path) / "newest.checkpoint").unlink()
     shutil.copy(tmp_path / "old.db", site.path)
     with pytest.raises(TamperedError, match=r"witness-witness\.example-w1"):
         site.open()
@@ -159,7 +159,7 @@ def test_a_signature_under_another_key_counts_for_nothing(site: Site, witness: S
     witness.key = replace(witness.key, public=bytes(32))
     with pytest.raises(VerificationError, match="not signed by witness"):
         site.ask(witness)
-    assert not [*anchors_of(site.path).glob("witness-*")]
+    assert not [*folder_beside(site.path).glob("witness-*")]
 
 
 def test_a_witness_that_is_gone_is_told(site: Site, witness: Serving) -> None:

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import httpx
 
+from appliance.audit.anchors import folder_beside
 from appliance.audit.checkpoint import VerifierKey
 from appliance.audit.log import Log
-from appliance.audit.notary import anchors_of
 from appliance.audit.witness_client import WitnessClient
 from appliance.operations.witnessing import Cosigned, Witnessing
 from tests.simulators.manual_clock import ManualClock
@@ -54,7 +54,7 @@ class Site:
 
     def ask(self, witness: Serving) -> Cosigned:
         """Have the newest checkpoint signed."""
-        anchors = anchors_of(self.path)
+        anchors = folder_beside(self.path)
         with WitnessClient(witness.address) as client:
             return Witnessing(self.log, anchors, witness.key).over_http(client)
 

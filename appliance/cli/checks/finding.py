@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Literal
 
+from appliance.audit.anchors import Places
 from appliance.audit.ledger import VerifiedRecord
 from appliance.audit.verify import verify_file
 from appliance.config import Config
@@ -38,7 +39,8 @@ class Patient:
     @cached_property
     def record(self) -> VerifiedRecord:
         """The record, found whole; raises TamperedError."""
-        return verify_file(self.paths.audit_db)
+        places = Places.of(self.paths.audit_db, self.config.ledger)
+        return verify_file(self.paths.audit_db, places)
 
 
 Check = Callable[[Patient], Finding]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from appliance.audit.actions import Outcome
+from appliance.audit.anchors import Places, folder_beside
 from appliance.audit.entry import Agent, Event, ModelRef
 from appliance.audit.log import Log
 from appliance.audit.query import Query
@@ -198,3 +199,8 @@ def rewrite(path: Path, first: int, /, **changes: Any) -> None:
 
 
 ANY = Query()
+
+
+def places(record: Path, *elsewhere: Path) -> Places:
+    """Return where anchors of a record lie: beside it, and in these folders."""
+    return Places(folder_beside(record), elsewhere)
