@@ -23,8 +23,10 @@ from appliance.conversations.erasures.store import ERASE, MARKED, PURGE, Erasure
 from appliance.conversations.retention import ALL, PATIENT, Hold, Scope, stated
 from appliance.errors import ApplianceError, BadInputError, ConflictError, UnavailableError
 from appliance.identity.permissions import Actor, Permission, require
+from appliance.operations import readings
 from appliance.operations.alone import alone, traces
 from appliance.operations.certificates import Certificate
+from appliance.operations.readings import UNSTATED, Reading
 from appliance.operations.recording import REFUSALS, Recorder, system
 from appliance.operations.scopes import Wanted, facts_of, scope_of, worded
 
@@ -73,19 +75,23 @@ class Content:
         require(actor, Permission.CONTENT_HOLD)
         return self._custody.holds()
 
-    def pseudonym(self, actor: Actor, reference: str) -> str:
+    def pseudonym(self, actor: Actor, reference: str, reading: Reading = UNSTATED) -> str:
         """Return under which pseudonym the record holds a patient; looking it up is recorded.
 
-        Raises NotFoundError when nothing was ever asked under this reference, or it was erased.
+        Whether a patient is known here is worth a reason: a privacy officer must give one. Raises
+        NotFoundError when nothing was ever asked under this reference, or it was erased.
         """
         self._recorder.authorise(actor, Permission.CONTENT_HOLD, "record.read")
         try:
+            readings.check(self._appliance.config.policy, actor, reading)
             subject = scope_of(self._appliance, Wanted(PATIENT, reference)).target
         except REFUSALS as error:
             self._recorder.refuse(actor, "record.read", error)
             raise
-        facts = {"filters": {"subject": subject}, "count": 0}
-        self._recorder.note(actor, "record.read", Outcome.SUCCESS, content=facts)
+        facts = {"filters": {"subject": subject}, "count": 0, **reading.facts()}
+        self._recorder.note(
+            actor, "record.read", Outcome.SUCCESS, purpose=reading.purpose, content=facts
+        )
         return subject
 
     # --- erasing

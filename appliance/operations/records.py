@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 from collections.abc import Generator, Iterable, Mapping
 from typing import Any
 
@@ -45,6 +46,7 @@ class Records:
         reading = Reading(purpose, case)
         try:
             readings.check(self._policy, actor, reading)
+            _check_words(query)
         except BadInputError as error:
             self._recorder.refuse(actor, "record.read", error)
             raise
@@ -94,7 +96,10 @@ class Records:
         return verified
 
     def export(self, actor: Actor, form: str, query: Query) -> Generator[bytes, None, None]:
-        """Yield the export in pieces; the intent is durable before the first byte leaves."""
+        """Return the export in pieces; the intent is durable before the first one is made.
+
+        Whoever never asks for a piece exported nothing, and leaves no intent.
+        """
         self._recorder.authorise(actor, Permission.RECORD_EXPORT, "record.export")
         if form not in FORMATS:
             error = BadInputError(
@@ -102,13 +107,14 @@ class Records:
             )
             self._recorder.refuse(actor, "record.export", error)
             raise error
+        _check_words(query)
         facts = {"format": form, "filters": self._stated(query)}
-        self._recorder.note(actor, "record.export", Outcome.INTENT, content=facts)
         return self._pieces(actor, form, query, facts)
 
     def _pieces(
         self, actor: Actor, form: str, query: Query, facts: Mapping[str, Any]
     ) -> Generator[bytes, None, None]:
+        self._recorder.note(actor, "record.export", Outcome.INTENT, content=facts)
         sent, outcome = 0, Outcome.FAILURE
         try:
             for piece in self._ledger.export(form, query):
@@ -140,3 +146,15 @@ class Records:
         # A refusal stands even when the record is away: nothing was done.
         with contextlib.suppress(ApplianceError):
             self._refusals.note(actor or anonymous(source), "request.refuse", error, route=where)
+
+
+def _check_words(query: Query) -> None:
+    """Raise BadInputError for a word of no list: what it finds, nothing, would be believed."""
+    lists: dict[str, Iterable[str]] = {"action": ACTIONS, "outcome": Outcome, "role": Role}
+    for name, words in lists.items():
+        value = getattr(query, name)
+        if value is not None and value not in set(words):
+            near = difflib.get_close_matches(value, list(words), n=3) or sorted(words)[:12]
+            raise BadInputError(
+                f"there is no {name} of this name", hint=f"is it one of {', '.join(near)}?"
+            )

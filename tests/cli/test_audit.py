@@ -123,3 +123,30 @@ def test_a_failed_export_leaves_no_file(tmp_path: Path) -> None:
     with pytest.raises(ConflictError):
         writing.write_pieces(tmp_path / "out", broken())  # type: ignore[arg-type]
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (("--action", "answer.complet"), "answer.complete"),
+        (("--outcome", "sucess"), "success"),
+        (("--role", "audit"), "auditor"),
+    ],
+)
+def test_a_typo_is_not_taken_for_nothing_found(
+    appliance: Run, words: tuple[str, ...], meant: str
+) -> None:
+    """A filter that no entry can ever match is refused, with what may have been meant."""
+    ended = appliance("audit", "list", *words)
+    assert ended.code == 2
+    assert meant in ended.err
+
+
+def test_an_export_that_never_began_leaves_no_intent(appliance: Run, tmp_path: Path) -> None:
+    """Each intent of an export has its outcome, also when the file cannot be made."""
+    assert appliance("audit", "export", "--format", "csv", "--out", str(tmp_path)).code != 0
+    missing = tmp_path / "none" / "x.csv"
+    assert appliance("audit", "export", "--format", "csv", "--out", str(missing)).code != 0
+    listed = appliance("audit", "list", "--action", "record.export", "--json").value["entries"]
+    outcomes = [entry["outcome"] for entry in listed]
+    assert outcomes.count("intent") == len(outcomes) - outcomes.count("intent")

@@ -106,11 +106,25 @@ def test_a_number_leads_to_its_entries(clinic: Clinic) -> None:
     """The address holds the pseudonym, and the look-up is recorded, also one in vain."""
     conversation(clinic, REFERENCE)
     officer = clinic.browser(OFFICER)
-    found = officer.submit("/privacy/find", {"whose": REFERENCE}, page="/privacy")
+    why = {"reason": "complaint", "case": "K-17"}
+    found = officer.submit("/privacy/find", {"whose": REFERENCE, **why}, page="/privacy")
     subject = clinic.appliance.conversations.subjects.find(REFERENCE)
-    assert found.location == f"/record?subject={subject}"
-    assert clinic.record(action="record.read")[0]["content"]["filters"] == {"subject": subject}
-    assert officer.submit("/privacy/find", {"whose": "0"}, page="/privacy").status_code == 404
+    assert found.location == f"/record?subject={subject}&reason=complaint&case=K-17"
+    entry = clinic.record(action="record.read")[0]
+    assert (entry["purpose"], entry["content"]["case"]) == ("complaint", "K-17")
+    assert entry["content"]["filters"] == {"subject": subject}
+    unknown = officer.submit("/privacy/find", {"whose": "0", **why}, page="/privacy")
+    assert unknown.status_code == 404
+    assert clinic.record(action="record.read")[0]["outcome"] == "refused"
+
+
+def test_a_patient_is_not_looked_up_without_a_purpose(clinic: Clinic) -> None:
+    """Whether a number is known here is told for a stated purpose only."""
+    conversation(clinic, REFERENCE)
+    officer = clinic.browser(OFFICER)
+    page = officer.submit("/privacy/find", {"whose": REFERENCE}, page="/privacy")
+    assert page.status_code == 400
+    assert "pat_" not in page.get_data(as_text=True)
     assert clinic.record(action="record.read")[0]["outcome"] == "refused"
 
 

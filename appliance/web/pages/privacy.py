@@ -7,12 +7,14 @@ it was used. Each form acts once, however often it is sent.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from urllib.parse import urlencode
 
 from flask import Blueprint, Response, make_response, redirect, render_template, request, url_for
 
 from appliance.conversations.retention import ALL, CONVERSATION, PATIENT, USER
 from appliance.errors import ApplianceError, BadInputError, ConflictError, NotFoundError
 from appliance.identity.permissions import Permission
+from appliance.operations.readings import Reading
 from appliance.operations.scopes import Wanted
 from appliance.web import current, errors
 from appliance.web.access import allow
@@ -84,11 +86,14 @@ def erase() -> Response:
 def find() -> Response:
     """Lead from a patient's number to the entries about them; the address has the pseudonym."""
     number = request.form.get("whose", "").strip()
+    why = {name: request.form.get(name, "").strip() for name in ("reason", "case")}
+    reading = Reading(why["reason"] or None, why["case"] or None)
     try:
-        subject = current.operations().content.pseudonym(current.actor(), number)
+        subject = current.operations().content.pseudonym(current.actor(), number, reading)
     except TOLD as error:
         return _page(errors.status_of(error), problem_at="find", error=error)
-    return make_response(redirect(url_for("record.show", subject=subject), 303))
+    asked = {"subject": subject, **{name: value for name, value in why.items() if value}}
+    return make_response(redirect(f"{url_for('record.show')}?{urlencode(asked)}", 303))
 
 
 @pages.post("/privacy/plan")
@@ -134,6 +139,7 @@ def _page(status: int = 200, error: ApplianceError | None = None, **shown: objec
         names=_names(people),
         kinds=KINDS,
         word=WORD,
+        reasons=current.config().policy.record_purposes,
         schedule=operations.retention.schedule,
         error=error,
         form=request.form if error else {},
