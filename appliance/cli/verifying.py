@@ -20,7 +20,9 @@ from appliance.cli import presenting
 from appliance.cli.actor import console_actor
 from appliance.cli.commands import Command, json_option
 from appliance.cli.invocation import Invocation, pass_invocation
-from appliance.errors import ApplianceError, NotFoundError
+from appliance.errors import ApplianceError, BadInputError, NotFoundError
+
+SQLITE = b"SQLite format 3\x00"
 
 
 @click.command("verify", cls=Command)
@@ -73,6 +75,12 @@ def verify(invocation: Invocation, file: Path | None, given: tuple[Path, ...]) -
 def _verified_copy(file: Path, anchors: Sequence[Anchor]) -> VerifiedRecord:
     if not file.exists():
         raise NotFoundError(f"there is no file {file}", hint="check the path")
+    with file.open("rb") as start:
+        if start.read(len(SQLITE)) != SQLITE:
+            raise BadInputError(
+                f"{file} is not a database, so it is no record",
+                hint="name a copy of audit.db; if this is one, it was damaged: keep it",
+            )
     return verify_file(file, None, anchors)
 
 

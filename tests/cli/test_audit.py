@@ -142,6 +142,14 @@ def test_a_typo_is_not_taken_for_nothing_found(
     assert meant in ended.err
 
 
+def test_a_file_that_is_no_record_is_not_called_tampered(appliance: Run, tmp_path: Path) -> None:
+    """A receipt given by mistake is wrong usage, and the person learns which file is meant."""
+    (tmp_path / "answer.tlog-proof").write_text("c2sp.org/tlog-proof@v1\n")
+    ended = appliance("audit", "verify", "--file", str(tmp_path / "answer.tlog-proof"))
+    assert ended.code == 2
+    assert "audit.db" in ended.err
+
+
 def test_an_export_that_never_began_leaves_no_intent(appliance: Run, tmp_path: Path) -> None:
     """Each intent of an export has its outcome, also when the file cannot be made."""
     assert appliance("audit", "export", "--format", "csv", "--out", str(tmp_path)).code != 0

@@ -116,7 +116,7 @@ def test_a_whole_record_is_called_whole(answering: Clinic) -> None:
 
 
 def test_a_whole_record_says_how_far_each_proof_reaches(clinic: Clinic) -> None:
-    """The page names what is anchored, signed or not sealed yet, and how to anchor more."""
+    """The page names what is anchored, signed or not signed yet, and how to anchor more."""
     found = clinic.operations.records.verify(clinic.actor("auditor"))
     page = clinic.browser("auditor").submit("/record/verify").get_data(as_text=True)
     assert found.signed <= found.entries
