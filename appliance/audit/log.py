@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -286,7 +287,7 @@ def _is_own(event: Event) -> bool:
 
 
 def _identity(path: Path) -> tuple[int, int]:
-    found = path.stat()
+    found = os.stat(path)
     return found.st_dev, found.st_ino
 
 
