@@ -35,6 +35,20 @@ function toEnd() {
   document.scrollingElement.scrollTop = document.scrollingElement.scrollHeight;
 }
 
+function announceEnd(article) {
+  const text = article?.querySelector(".prose")?.textContent || "";
+  announce.textContent = `Answer ended. ${text}`;
+}
+
+// A quick answer has ended before the page of a new chat is there; it is announced all the same.
+function announceQuick() {
+  const asked = sessionStorage.getItem("asked");
+  sessionStorage.removeItem("asked");
+  if (asked === location.pathname && underWay().length === 0) {
+    announceEnd([...thread.querySelectorAll("article.answer")].pop());
+  }
+}
+
 function attach(article) {
   // Follow the text while the reader is at its end; leave them alone when they scrolled up.
   const follow = new MutationObserver(() => { if (following) toEnd(); });
@@ -46,8 +60,7 @@ function attach(article) {
     if (following) toEnd();
     follow.disconnect();
     window.removeEventListener("scroll", look);
-    const text = article.querySelector(".prose")?.textContent || "";
-    announce.textContent = `Answer ended. ${text}`;
+    announceEnd(article);
     stop.disabled = false;
     show();
   });
@@ -87,6 +100,7 @@ async function post(address, fields) {
 
 function take(body) {
   if (body.location) {
+    sessionStorage.setItem("asked", new URL(body.location, location).pathname);
     location.assign(body.location);
     return;
   }
@@ -146,6 +160,7 @@ if (form) {
   }
   measure();
   underWay().forEach(attach);
+  announceQuick();
   if (thread.querySelector(".turn")) toEnd();
   show();
   // From here on Enter sends; before, it starts a new line as in a page without scripts.

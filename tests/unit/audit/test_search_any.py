@@ -64,7 +64,7 @@ def queries(draw: st.DrawFn) -> Query:
     return Query(**filters, limit=draw(st.integers(1, 5)))
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_any_search_finds_what_a_reader_would(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
