@@ -28,7 +28,7 @@ run: setup ## everything on this machine, with the demo model; Ctrl+C stops it
 test: setup-dev ## the tests, with real parts; no browser needed
 	$(BIN)/pytest -n 3 --dist loadfile --ignore=tests/journeys
 
-faults: setup-dev ## kill the ledger 200 times under load (the tests do it 20 times)
+faults: setup-dev ## kill the ledger 200 times under load (the tests do it 40 times)
 	APPLIANCE_FAULT_ROUNDS=200 $(BIN)/pytest tests/faults/test_kill_rounds.py
 
 check: setup-dev ## lint, types, arrows between packages, stale documents

@@ -17,6 +17,7 @@ import selectors
 import socket
 import struct
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ LENGTH = struct.Struct(">I")
 MAX_WAITING = 512
 BEGINNING = "appliance.init"
 RECEIVE_BYTES = 65_536
+PAUSE_S = 0.05
 
 
 def socket_beside(path: Path) -> Path:
@@ -125,11 +127,16 @@ class Intake:
 
     def _accept(self) -> None:
         """Take in all who wait, so that their events come together."""
-        with contextlib.suppress(OSError):
+        try:
             while True:
                 connection, _ = self._listener.accept()
                 connection.setblocking(False)
                 self._selector.register(connection, selectors.EVENT_READ, _Caller(connection))
+        except BlockingIOError:
+            return
+        except OSError:
+            # Out of descriptors, say: they stay in line, and asking again at once would only spin.
+            time.sleep(PAUSE_S)
 
     def _take(self, caller: _Caller, asking: list[tuple[_Caller, Event]]) -> None:
         """Read what is there; add the caller's event once it is whole, or refuse it."""

@@ -1,6 +1,6 @@
 """`kill -9` of the ledger at any moment under load: nothing that it said was lost.
 
-APPLIANCE_FAULT_ROUNDS sets how often (20 unless told; `make faults` and CI: 200).
+APPLIANCE_FAULT_ROUNDS sets how often (40 unless told; `make faults` and CI: 200).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from tests.simulators import auditor
 from tests.simulators.ledger_service import LedgerService
 from tests.unit.audit import samples
 
-ROUNDS = int(os.environ.get("APPLIANCE_FAULT_ROUNDS", "20"))
+ROUNDS = int(os.environ.get("APPLIANCE_FAULT_ROUNDS", "40"))
 CALLERS = 12
 AUDIT_EVERY = 20
 NOON = 1_800_014_400.0  # 2027-01-15T12:00:00Z

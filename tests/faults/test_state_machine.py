@@ -38,7 +38,7 @@ from tests.simulators.manual_clock import ManualClock
 from tests.unit.audit import samples
 from tests.unit.operations.kept import House, made
 
-EXAMPLES = int(os.environ.get("APPLIANCE_FAULT_EXAMPLES", "8"))
+EXAMPLES = int(os.environ.get("APPLIANCE_FAULT_EXAMPLES", "12"))
 STEPS = 18
 RESERVE = {"APPLIANCE_LEDGER__RESERVE_BYTES": "1048576"}
 # Nothing here waits for a disk; what a power cut does to one is not what is tested.

@@ -94,7 +94,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(derandomize=True, deadline=None, max_examples=100)
+@settings(derandomize=True, deadline=None, max_examples=300)
 @given(st.dictionaries(st.text(st.characters(codec="ascii")), VALUES))
 def test_exactly_the_rfc_8785_form_is_read(value: dict[str, Any]) -> None:
     """The form of another implementation is read back; another spelling of the value is not."""

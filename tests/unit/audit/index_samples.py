@@ -8,11 +8,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from appliance.audit.actions import Outcome
-from appliance.audit.entry import GENESIS, Agent, Event, ModelRef, Position, encode
+from appliance.audit.entry import GENESIS, Event, Position, encode
 from appliance.audit.index import Index
 from appliance.audit.query import EXACT, Query
 from appliance.clock import rfc3339
+from tests.unit.audit.samples import event
 
 LOG = "ward/audit/0123456789abcdef"
 START = 1_769_850_000  # 2026-01-31T09:00:00Z
@@ -67,24 +67,6 @@ class Record:
         self._connection.close()
 
 
-def event(number: int = 0, **changes: Any) -> Event:
-    """Return a plausible answer event that says which one it is in `entity`."""
-    fields: dict[str, Any] = {
-        "action": "answer.complete",
-        "outcome": Outcome.SUCCESS,
-        "agent": Agent(f"usr_{number % 7}", "clinician", "password"),
-        "source": "10.1.2.3",
-        "entity": f"msg_{number:08d}",
-        "purpose": "treatment",
-        "model": ModelRef("demo", "1.0", "a" * 64),
-        "tokens": {"prompt": 12, "answer": 34},
-        "latency_ms": 1234,
-        "policy": "model-active-and-allowed",
-        "content": {"sha256": "b" * 64, "bytes": 1024, "key": "key_1", "commitment": "c" * 64},
-    }
-    return Event(**{**fields, **changes})
-
-
 def some(count: int, every_s: float = 60.0) -> list[tuple[Event, float]]:
     """Return so many different events, one a minute."""
     return [(event(number), START + number * every_s) for number in range(count)]
@@ -125,3 +107,16 @@ def _says(data: str, columns: dict[str, Any], text: str) -> bool:
 
 def _lower(text: str) -> str:
     return "".join(chr(ord(c) + 32) if "A" <= c <= "Z" else c for c in text)
+
+
+def seqs(index: Index, size: int, **filters: Any) -> list[int]:
+    """Return the numbers of the entries on the newest page."""
+    return [seq for seq, _ in index.newest(Query(**filters), size)[0]]
+
+
+def change(index: Index, *statements: str) -> None:
+    """Change the index as someone who can write the file."""
+    connection = sqlite3.connect(index.path, isolation_level=None)
+    for statement in statements:
+        connection.execute(statement)
+    connection.close()

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import sqlite3
 import threading
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -15,38 +12,10 @@ from appliance.audit import index_file
 from appliance.audit.index import Index
 from appliance.audit.query import Query
 from appliance.errors import ApplianceError
-from tests.unit.audit.index_samples import START, Record, event, some
+from tests.unit.audit.index_samples import START, Record, change, seqs, some
+from tests.unit.audit.samples import event
 
 COUNT = 12_000
-
-
-@pytest.fixture
-def record(tmp_path: Path) -> Iterator[Record]:
-    """A record of forty entries."""
-    made = Record(tmp_path, some(40))
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def index(record: Record) -> Iterator[Index]:
-    """Its index, up to date."""
-    opened = record.index()
-    opened.catch_up(record.size)
-    yield opened
-    opened.close()
-
-
-def seqs(index: Index, size: int, **filters: Any) -> list[int]:
-    return [seq for seq, _ in index.newest(Query(**filters), size)[0]]
-
-
-def change(index: Index, *statements: str) -> None:
-    """Change the index as someone who can write the file."""
-    connection = sqlite3.connect(index.path, isolation_level=None)
-    for statement in statements:
-        connection.execute(statement)
-    connection.close()
 
 
 def test_search_sees_what_was_just_written(record: Record, index: Index) -> None:

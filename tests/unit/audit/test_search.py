@@ -14,7 +14,8 @@ from appliance.audit.entry import Agent, ModelRef
 from appliance.audit.index import Index
 from appliance.audit.query import EXACT, Query
 from appliance.audit.search import Span
-from tests.unit.audit.index_samples import DAY_S, START, SUBJECT, Record, event, matches
+from tests.unit.audit.index_samples import DAY_S, START, SUBJECT, Record, matches
+from tests.unit.audit.samples import event
 
 EVENTS = (
     event(0),

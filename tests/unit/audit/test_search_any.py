@@ -17,7 +17,8 @@ from appliance.audit.entry import Agent, Event, ModelRef
 from appliance.audit.query import EXACT, Query, moment
 from appliance.audit.search import BLOCK, ERA, Span
 from appliance.clock import rfc3339
-from tests.unit.audit.index_samples import DAY_S, START, SUBJECT, Record, event, matches
+from tests.unit.audit.index_samples import DAY_S, START, SUBJECT, Record, matches
+from tests.unit.audit.samples import event
 
 WORDS = ("usr_1", "usr_2", "a\nb", 'quo"te', "back\\slash", "Ärztin", "nul\0l", "%", "", "other")
 maybe = st.none() | st.sampled_from(WORDS)
@@ -64,7 +65,7 @@ def queries(draw: st.DrawFn) -> Query:
     return Query(**filters, limit=draw(st.integers(1, 5)))
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_any_search_finds_what_a_reader_would(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
