@@ -5,7 +5,7 @@ STATE ?= var
 BIN := .venv/bin
 APPLIANCE := $(BIN)/appliance --state $(STATE)
 
-.PHONY: help setup setup-dev run test faults check format journeys bench docs clean
+.PHONY: help setup setup-dev run test faults fuzz check format journeys bench docs clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -31,6 +31,10 @@ test: setup-dev ## the tests, with real parts; no browser needed
 faults: setup-dev ## kill the ledger 200 times under load (the tests do it 40 times)
 	APPLIANCE_FAULT_ROUNDS=200 $(BIN)/pytest tests/faults/test_kill_rounds.py
 
+fuzz: setup-dev ## mutated bundles and model headers, by the ten thousand
+	$(BIN)/python -m tests.fuzz.gguf --seconds 30
+	$(BIN)/python -m tests.fuzz.bundles --count 20000 --processes 2
+
 check: setup-dev ## lint, types, arrows between packages, stale documents
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -41,9 +45,9 @@ check: setup-dev ## lint, types, arrows between packages, stale documents
 journeys: setup-dev ## the product in a real browser (Chromium)
 	$(BIN)/pytest tests/journeys
 
-bench: bench-record bench-answer ## every benchmark; tables, and JSON in build/bench/
+bench: bench-record bench-answer bench-bundles ## every benchmark; tables, and JSON in build/bench/
 
-bench-%: setup-dev ## one benchmark by name: record, answer
+bench-%: setup-dev ## one benchmark by name: record, answer, bundles
 	@$(BIN)/python -m tests.bench.$*
 
 docs: setup-dev ## write the generated reference pages anew

@@ -9,7 +9,11 @@ from dataclasses import dataclass
 
 from appliance.audit.access import open_ledger
 from appliance.audit.ledger import Ledger
+from appliance.bundles.activations.store import Activations
+from appliance.bundles.evaluations.store import Evaluations
 from appliance.bundles.library import Library
+from appliance.bundles.pins.store import Pins
+from appliance.bundles.staging import KEEP_FREE_BYTES
 from appliance.clock import Clock, System
 from appliance.config import Config
 from appliance.conversations.keys.store import KeyRing
@@ -19,7 +23,7 @@ from appliance.errors import NotInitialisedError
 from appliance.identity.searches.store import Searches
 from appliance.identity.store import People
 from appliance.inference.engine import Engine
-from appliance.inference.openai_engine import OpenAIEngine
+from appliance.inference.local_engines import LocalEngines
 from appliance.sealing import KeyWrapper
 
 
@@ -34,6 +38,9 @@ class Appliance:
     searches: Searches
     conversations: Conversations
     library: Library
+    activations: Activations
+    pins: Pins
+    evaluations: Evaluations
     engine: Engine
     databases: tuple[Database, Database]
 
@@ -71,7 +78,17 @@ def assemble(config: Config, clock: Clock | None = None, ledger: Ledger | None =
         people=People(main, clock, config.gateway),
         searches=Searches(main, KeyRing(keys, wrapper, clock), clock),
         conversations=conversations,
-        library=Library(main, paths.library, paths.staging, clock),
-        engine=OpenAIEngine(uds=paths.engine_socket),
+        library=Library(
+            main,
+            paths.library,
+            paths.staging,
+            clock,
+            # The record takes its reserve again only where twice as much is free.
+            keep_free=KEEP_FREE_BYTES + 2 * config.ledger.reserve_bytes,
+        ),
+        activations=Activations(main),
+        pins=Pins(main),
+        evaluations=Evaluations(main),
+        engine=LocalEngines(paths.engine_socket, paths.engines),
         databases=(main, keys),
     )

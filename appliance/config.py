@@ -63,13 +63,17 @@ class Gateway:
 
 @dataclass(frozen=True)
 class Engine:
-    """The model's process. 0 means: choose by what the machine and the model offer."""
+    """The models' processes. 0 means: choose by what the machine and the model offer.
+
+    `drain_s`: a model that was replaced may finish answers for so long.
+    """
 
     threads: int = 0
     context_tokens: int = 0
     max_answer_tokens: int = 1024
     answer_timeout_s: int = 300
     temperature_percent: int = 0
+    drain_s: int = 600
 
 
 @dataclass(frozen=True)
@@ -183,6 +187,14 @@ class Paths:
     @property
     def engine_socket(self) -> Path:
         return self.run / "engine.sock"
+
+    @property
+    def engines(self) -> Path:
+        return self.run / "engines"
+
+    @property
+    def activation_lock(self) -> Path:
+        return self.run / "activation.lock"
 
 
 # Linux sockaddr_un.sun_path: 108 bytes with the final zero.
@@ -301,6 +313,7 @@ def _check(config: Config) -> None:
     _in_range("engine.max_answer_tokens", config.engine.max_answer_tokens, 1, 131_072)
     _in_range("engine.answer_timeout_s", config.engine.answer_timeout_s, 5, 3_600)
     _in_range("engine.temperature_percent", config.engine.temperature_percent, 0, 200)
+    _in_range("engine.drain_s", config.engine.drain_s, 5, 7_200)
     _in_range("ledger.reserve_bytes", config.ledger.reserve_bytes, 1_048_576, 1_073_741_824)
     _in_range("ledger.max_group", config.ledger.max_group, 1, 4_096)
     _check_anchors(config.ledger)

@@ -1,41 +1,84 @@
 """Which models of a verified bundle may enter a library that already holds others. Pure.
 
 Guarantees: a version never changes its content, a name never changes its publisher, and the
-security epoch of a model never goes down, whatever a valid signature says.
+security epoch of a model never goes down, whatever a valid signature says. A model that its
+publisher denies, or no longer lists, is not used.
 Not here: signatures and the versions of metadata (`trust`), the files (`media`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from appliance.bundles.inventory import ModelInfo, PublisherInfo
-from appliance.bundles.manifest import VerifiedManifest, VerifiedModel
-from appliance.bundles.refusals import EngineTooOldError, RollbackError
+from appliance.bundles.manifest import Denied, VerifiedManifest, VerifiedModel
+from appliance.bundles.refusals import DeniedModelError, EngineTooOldError, RollbackError
 from appliance.bundles.states import State
 from appliance.errors import ConflictError
+
+# A retired model answers nobody any more, and stays what it is.
+OUT_OF_USE = frozenset({State.QUARANTINED, State.RETIRED})
+
+
+@dataclass(frozen=True)
+class Withdrawal:
+    """A model of the library that its publisher has taken back, and why, for people."""
+
+    model: ModelInfo
+    reason: str
+
+
+def withdrawn(
+    known: Sequence[ModelInfo],
+    publisher: PublisherInfo,
+    models: Sequence[VerifiedModel],
+    denials: Sequence[Denied],
+) -> tuple[Withdrawal, ...]:
+    """Return the publisher's models that must not be used any more, and still could be.
+
+    The targets are the publisher's complete list of good models: what is missing was taken back
+    as much as what is denied by name. What one publisher says of another's models counts nothing.
+    """
+    denied = {item.sha256: item.reason for item in denials}
+    listed = {(model.name, model.version, model.sha256) for model in models}
+    found = []
+    for info in known:
+        if info.publisher != publisher.id or info.state in OUT_OF_USE:
+            continue
+        if info.digest in denied:
+            found.append(Withdrawal(info, f"denied by its publisher: {denied[info.digest]}"))
+        elif (info.name, info.version, info.digest) not in listed:
+            found.append(Withdrawal(info, "no longer listed by its publisher"))
+    return tuple(found)
 
 
 def new_models(
     known: Sequence[ModelInfo],
     publisher: PublisherInfo,
     manifest: VerifiedManifest,
+    carried: Sequence[VerifiedModel],
     engine: str | None,
 ) -> tuple[VerifiedModel, ...]:
-    """Return the models of the bundle that the library lacks, or holds damaged.
+    """Return those of the carried models that the library lacks, or holds quarantined.
 
     `engine` is the version of the engine here, None when it runs elsewhere. Raises RollbackError,
-    ConflictError or EngineTooOldError when the bundle contradicts what is known.
+    ConflictError, DeniedModelError or EngineTooOldError when the bundle contradicts what is known.
     """
+    denied = {item.sha256: item.reason for item in manifest.denied}
     new = []
-    for model in manifest.models:
+    for model in carried:
+        if model.sha256 in denied:
+            raise DeniedModelError(
+                f"{model.name} {model.version} is denied by its publisher: {denied[model.sha256]}"
+            )
         same_name = [info for info in known if info.name == model.name]
         _check_owner(model, known, publisher)
         _check_engine(model, engine)
         twin = next((info for info in same_name if info.version == model.version), None)
         if twin is None:
             _check_epoch(model, max((info.security_epoch for info in same_name), default=0))
-        elif (twin.digest, twin.security_epoch) != (model.weights.sha256, model.security_epoch):
+        elif (twin.digest, twin.security_epoch) != (model.sha256, model.security_epoch):
             raise RollbackError(
                 f"{model.name} {model.version} is in the library with other content",
                 hint="nothing was imported; a changed model needs a new version",
@@ -56,7 +99,7 @@ def _check_owner(
                 hint="nothing was imported; ask the publisher for another name",
             )
         same_model = (info.name, info.version) == (model.name, model.version)
-        if info.digest == model.weights.sha256 and not same_model:
+        if info.digest == model.sha256 and not same_model:
             raise ConflictError(
                 f"the weights of {model.name} {model.version} are in the library "
                 f"as {info.name} {info.version}",

@@ -15,6 +15,11 @@ from typing import Any
 from appliance.bundles.manifest import MAX_CARD_BYTES, VerifiedModel
 from appliance.bundles.refusals import UnsafeModelError
 
+# Python's TOML reader takes time with the square of a dotted key's length (44 s for a whole card
+# of one), and pages and exports walk through the values: both are bounded, generously.
+MAX_DOTS_IN_LINE = 512
+MAX_DEPTH = 16
+
 
 @dataclass(frozen=True)
 class Card:
@@ -32,11 +37,15 @@ def parse(data: bytes) -> Card:
     """Return the card; raise UnsafeModelError when it is no TOML or lacks a required value."""
     if len(data) > MAX_CARD_BYTES:
         raise UnsafeModelError(f"the model card is larger than {MAX_CARD_BYTES} bytes")
+    if max(line.count(b".") for line in data.split(b"\n")) > MAX_DOTS_IN_LINE:
+        raise UnsafeModelError(f"a line of the model card has more than {MAX_DOTS_IN_LINE} dots")
     try:
         text = data.decode("utf-8")
         values = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         raise UnsafeModelError(f"the model card is not TOML: {error}") from error
+    if _is_deep(values):
+        raise UnsafeModelError(f"the model card is nested more than {MAX_DEPTH} deep")
     required = {key: values.get(key) for key in ("name", "version", "licence")}
     for key, value in required.items():
         if not isinstance(value, str) or not value:
@@ -45,6 +54,20 @@ def parse(data: bytes) -> Card:
     if not isinstance(demo, bool):
         raise UnsafeModelError("the model card's `demo` is neither true nor false")
     return Card(text=text, demo=demo, values=values, **{k: str(v) for k, v in required.items()})
+
+
+def _is_deep(values: object) -> bool:
+    """Go through the values level by level, without recursion."""
+    level = [values]
+    for _ in range(MAX_DEPTH):
+        level = [child for item in level for child in _children(item)]
+    return bool(level)
+
+
+def _children(item: object) -> list[Any]:
+    if isinstance(item, dict):
+        return list(item.values())
+    return item if isinstance(item, list) else []
 
 
 def check(card: Card, model: VerifiedModel) -> None:

@@ -1,247 +1,262 @@
-"""From a medium to the library: the order of the steps, and nothing that skips one.
+"""From media to the library: the order of the steps, and nothing that skips one.
 
-1. lock, so that one import runs at a time; clear what a crash left in staging;
-2. metadata: read once, size-capped; the publisher's root advanced and kept; the rest verified
-   against the floor, then kept as the new floor;
-3. against the library: no other content for a version, no lower security epoch, no name of
-   another publisher, no engine too old;
-4. layout: the medium holds the signed files and nothing else;
-5. staging: room reserved for all, then each file read once, hashed while written, fsynced;
-6. inspection: the card, and the weights' header in a locked-down process;
-7. commit: renamed into the library (0444), folder fsynced, rows in one transaction.
+INSERTED        locked, so that one import runs at a time; the media opened;
+METADATA_OK     metadata read once, size-capped; the publisher's root advanced and kept; the rest
+                verified against the floor, then kept as the new floor; what the publisher took
+                back is quarantined; against the library: no other content for a version, no lower
+                security epoch, no name of another publisher, no denied model, no engine too old;
+SPACE_RESERVED  staging of other bundles cleared, room for all files allocated;
+STREAMED        each file read once, hashed while written, fsynced; what an earlier run had read
+                is hashed again instead;
+SIGNATURE_OK    the signature of each model itself (OMS) over the digests just found;
+INSPECTED       card, bill of materials and golden prompts read; the weights' header looked into
+                by a locked-down process;
+COMMITTED       renamed into the library (0444), folder fsynced, rows in one transaction.
 
-A model that the library holds already is not read again, so a repeated import is quick and
-changes nothing. A crash before the rows leaves at most a whole, verified file that step 5 finds
-and re-hashes instead of copying. Not here: authorising and recording (operations).
+A kill or a pulled stick leaves verified and half-read files in staging, from which the next run
+goes on; a refusal leaves nothing. A crash between rename and rows leaves whole files in the
+library that the next run hashes and adopts. A model that the library holds is not read again.
+Not here: authorising, recording and evaluating (operations).
 """
 
 from __future__ import annotations
 
 import contextlib
-import importlib.metadata
-import shutil
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from appliance import durable
-from appliance.bundles import admission, card, trust
-from appliance.bundles.card import Card
-from appliance.bundles.gguf import Facts
-from appliance.bundles.inspection import check_model
+from appliance.bundles import admission, opening
+from appliance.bundles.checking import Checked, SideFiles, Whole, inspected, signer_of
+from appliance.bundles.imports.steps import Step, Watch
+from appliance.bundles.imports.store import REFUSED, WAITING, ImportInfo, ImportStore
 from appliance.bundles.inventory import ModelInfo, PublisherInfo
-from appliance.bundles.manifest import VerifiedManifest, VerifiedModel, VerifiedTarget
-from appliance.bundles.media import Medium, file_digest, reserved, written
-from appliance.bundles.refusals import (
-    LayoutError,
-    UnknownPublisherError,
+from appliance.bundles.manifest import (
+    SIDE_FILES,
+    VerifiedManifest,
+    VerifiedModel,
+    VerifiedTarget,
 )
-from appliance.bundles.states import State
+from appliance.bundles.media import Medium
+from appliance.bundles.opening import Carriers
+from appliance.bundles.places import library_file
+from appliance.bundles.progress import Counter, engine_version, incomplete, total_bytes
+from appliance.bundles.refusals import StorageError
+from appliance.bundles.staging import Staging, written
 from appliance.bundles.store import ModelStore
-from appliance.clock import new_id
+from appliance.errors import ApplianceError, DiskFullError, VerificationError
 
-Progress = Callable[[int, int], None]
 LOCK_FILE = ".import.lock"
+Quarantine = Callable[[ModelInfo, str], object]
 
 
 @dataclass(frozen=True)
 class Shelf:
-    """Where an import works: the rows, the folder of weights, the folder for staging."""
+    """Where an import works: the rows, the folders, and how a model is taken out of use."""
 
     store: ModelStore
+    imports: ImportStore
     library: Path
     staging: Path
+    keep_free: int
+    quarantine: Quarantine
 
 
 @dataclass(frozen=True)
-class Inspected:
-    """A model whose bytes are the signed ones and whose header was looked at."""
+class Order:
+    """One run: from which folders, when, for whom, under which id, and who is told."""
 
-    model: VerifiedModel
-    weights: Path
-    card: Card
-    facts: Facts
-
-
-def library_path(folder: Path, digest: str) -> Path:
-    """Return the one place in `folder` for weights with that digest."""
-    return folder / f"{digest}.gguf"
+    folders: Sequence[Path]
+    now: float
+    imported_by: str
+    import_id: str
+    watch: Watch
 
 
-def import_bundle(
-    shelf: Shelf, folder: Path, now: float, imported_by: str, progress: Progress | None = None
-) -> tuple[ModelInfo, ...]:
-    """Import every model of the bundle in `folder`, or none; see the steps above.
+def import_bundle(shelf: Shelf, order: Order) -> tuple[ModelInfo, ...]:
+    """Import every model that the media carry, or none; see the steps above.
 
-    Returns the models of the bundle in the order of their names, new or known before.
+    Returns those models in the order of their names, new or known before. Raises IncompleteError
+    when files of a carried model lie on none of the media.
     """
-    with _workplace(shelf) as workplace, Medium.open(folder) as medium:
-        publisher, manifest = _verify(shelf.store, medium, now)
-        new = admission.new_models(shelf.store.models(), publisher, manifest, engine_version())
-        _check_layout(medium, manifest, new)
-        paths = _stage(shelf, medium, workplace, new, progress)
-        inspected = [_inspect(model, paths) for model in new]
-        _commit(shelf, inspected, publisher, now, imported_by)
-    wanted = {(model.name, model.version) for model in manifest.models}
-    models = [info for info in shelf.store.models() if (info.name, info.version) in wanted]
-    return tuple(sorted(models, key=lambda info: (info.name, info.version)))
+    with (
+        durable.exclusive(shelf.staging / LOCK_FILE, "the import of models"),
+        opening.opened(order.folders) as media,
+        _journal(shelf, order),
+    ):
+        order.watch.step(Step.INSERTED, {})
+        return _Run(shelf, order).through(media)
 
 
 @contextlib.contextmanager
-def _workplace(shelf: Shelf) -> Iterator[Path]:
-    """Yield a fresh folder under staging that is removed afterwards, however it ends."""
-    with durable.exclusive(shelf.staging / LOCK_FILE, "the import of models"):
-        for leftover in shelf.staging.glob("import-*"):
-            shutil.rmtree(leftover)
-        workplace = shelf.staging / new_id("import").replace("_", "-")
-        with written():
-            workplace.mkdir(mode=0o700)
-        try:
-            yield workplace
-        finally:
-            shutil.rmtree(workplace, ignore_errors=True)
+def _journal(shelf: Shelf, order: Order) -> Iterator[None]:
+    """Note how the run ended; after a refusal or on a bad disk, leave nothing in staging.
 
-
-def _verify(
-    store: ModelStore, medium: Medium, now: float
-) -> tuple[PublisherInfo, VerifiedManifest]:
-    metadata = medium.metadata(trust.limit_of)
-    publisher = _publisher(store.publishers(), metadata)
-    root = trust.advance(trust.reload(publisher.root), metadata)
-    # Kept even if the bundle is refused below: a root that revokes keys must not be forgotten.
-    store.keep_root(publisher.id, root.data, root.version)
-    floor = trust.Floor(publisher.timestamp, publisher.snapshot)
-    manifest = trust.verify(root, metadata, floor, now)
-    roots = {f"{version}.root.json" for version in range(1, manifest.root_version + 1)}
-    stray = sorted(metadata.keys() - manifest.metadata_names - roots)
-    if stray:
-        raise LayoutError(f"metadata/{stray[0]} does not belong to the bundle")
-    kept = (manifest.timestamp, manifest.snapshot, manifest.targets)
-    store.keep_floor(publisher.id, kept, manifest.targets_version)
-    return publisher, manifest
-
-
-def _publisher(publishers: list[PublisherInfo], metadata: dict[str, bytes]) -> PublisherInfo:
-    """Find whose bundle it claims to be; the claim is verified against that publisher's root."""
-    prints = {
-        trust.fingerprint(data) for name, data in metadata.items() if name.endswith("root.json")
-    }
-    for publisher in publishers:
-        if publisher.root_sha256 in prints:
-            return publisher
-    raise UnknownPublisherError("the bundle does not carry the root of any publisher trusted here")
-
-
-def engine_version() -> str | None:
-    """Return the version of the engine installed here, None where there is none."""
+    What was written before a disk failed is not gone on with: after a failed fsync the kernel may
+    show bytes that never reached the disk.
+    """
     try:
-        return importlib.metadata.version("llama-cpp-python")
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
-def _check_layout(
-    medium: Medium, manifest: VerifiedManifest, new: tuple[VerifiedModel, ...]
-) -> None:
-    found = medium.files()
-    signed = {target.stored_path for model in manifest.models for target in model.files}
-    needed = {target.stored_path for model in new for target in model.files}
-    if found - signed:
-        raise LayoutError(f"targets/{min(found - signed)!r} was not signed")
-    if needed - found:
-        raise LayoutError(f"targets/{min(needed - found)} is missing")
-
-
-def _stage(
-    shelf: Shelf,
-    medium: Medium,
-    workplace: Path,
-    models: tuple[VerifiedModel, ...],
-    progress: Progress | None,
-) -> dict[VerifiedTarget, Path]:
-    """Return where the verified bytes of each file lie; room for all is set aside first."""
-    targets = [target for model in models for target in model.files]
-    counter = _Counter(sum(target.length for target in targets), progress)
-    paths: dict[VerifiedTarget, Path] = {}
-    with contextlib.ExitStack() as stack:
-        waiting: list[tuple[VerifiedTarget, int]] = []
-        for number, target in enumerate(targets):
-            orphan = library_path(shelf.library, target.sha256)
-            if target.role == "weights" and _holds(orphan, target.sha256):
-                paths[target] = orphan
-                counter.add(target.length)
-                continue
-            paths[target] = workplace / f"{number}.{target.role}"
-            waiting.append((target, stack.enter_context(reserved(paths[target], target.length))))
-        for target, descriptor in waiting:
-            medium.copy(target, descriptor, counter.add)
-    return paths
-
-
-def _holds(path: Path, digest: str) -> bool:
-    return path.exists() and file_digest(path) == digest
-
-
-class _Counter:
-    """Adds up bytes and tells who watches."""
-
-    def __init__(self, total: int, progress: Progress | None) -> None:
-        self._total = total
-        self._done = 0
-        self._progress = progress
-
-    def add(self, count: int) -> None:
-        self._done += count
-        if self._progress is not None:
-            self._progress(self._done, self._total)
-
-
-def _inspect(model: VerifiedModel, paths: dict[VerifiedTarget, Path]) -> Inspected:
-    parsed = card.parse(paths[model.card].read_bytes())
-    card.check(parsed, model)
-    weights = paths[model.weights]
-    return Inspected(model, weights, parsed, check_model(weights, model))
-
-
-def _commit(
-    shelf: Shelf,
-    inspected: list[Inspected],
-    publisher: PublisherInfo,
-    now: float,
-    imported_by: str,
-) -> None:
-    placed: list[Path] = []
-    try:
-        for item in inspected:
-            place = library_path(shelf.library, item.model.weights.sha256)
-            if item.weights != place:
-                item.weights.replace(place)
-                placed.append(place)
-        durable.sync_folder(shelf.library)
-        shelf.store.add_models(_row(item, publisher, now, imported_by) for item in inspected)
-    except BaseException:
-        for place in placed:
-            place.unlink(missing_ok=True)
+        with _own_disk():
+            yield
+    except ApplianceError as error:
+        refused = isinstance(error, VerificationError)
+        if refused or isinstance(error, DiskFullError | StorageError):
+            with contextlib.suppress(OSError):
+                Staging(shelf.staging, shelf.library).clean()
+        # The error itself matters more than its note.
+        with contextlib.suppress(ApplianceError):
+            state = REFUSED if refused else WAITING
+            shelf.imports.note(order.import_id, state, order.now, error.message)
         raise
 
 
-def _row(item: Inspected, publisher: PublisherInfo, now: float, imported_by: str) -> ModelInfo:
-    return ModelInfo(
-        id=new_id("mdl"),
-        name=item.model.name,
-        version=item.model.version,
-        digest=item.model.weights.sha256,
-        state=State.IMPORTED,
-        reason="",
-        roles=frozenset(),
-        card_text=item.card.text,
-        publisher=publisher.id,
-        security_epoch=item.model.security_epoch,
-        context_tokens=item.facts.context_tokens,
-        bytes=item.model.weights.length,
-        demo=item.card.demo,
-        imported_by=imported_by,
-        approved_by=None,
-        created=now,
-        changed=now,
-    )
+@contextlib.contextmanager
+def _own_disk() -> Iterator[None]:
+    """Turn what goes wrong on the appliance's own disk into words; a medium has its own."""
+    try:
+        with written():
+            yield
+    except BrokenPipeError:
+        raise  # whoever watches has gone; the disk is sound
+    except OSError as error:
+        raise StorageError(
+            f"the disk of the state folder failed ({error.strerror or error}); nothing was imported"
+        ) from error
+
+
+class _Run:
+    """One import, step by step."""
+
+    def __init__(self, shelf: Shelf, order: Order) -> None:
+        self._shelf = shelf
+        self._order = order
+        self._staging = Staging(shelf.staging, shelf.library, shelf.keep_free)
+
+    def through(self, media: Sequence[Medium]) -> tuple[ModelInfo, ...]:
+        """Go through the steps after the first."""
+        publisher, manifest = self._verify(media)
+        known = self._withdraw(publisher, manifest)
+        carriers = Carriers(media, manifest)
+        carried = [model for model in manifest.models if carriers.carries(model)]
+        new = admission.new_models(known, publisher, manifest, carried, engine_version())
+        self._reached(Step.METADATA_OK, publisher=publisher.id, targets=manifest.targets_version)
+        self._staging.clean(manifest.models)
+        self._staging.adopt(new)
+        self._staging.reserve(new)
+        self._reached(Step.SPACE_RESERVED, bytes=sum(total_bytes(model) for model in new))
+        wholes = self._stream(new, carriers)
+        self._reached(Step.STREAMED, models=[_name(model) for model in new])
+        signers = [signer_of(w.model, w.read("oms"), manifest.oms_keys) for w in wholes]
+        self._reached(Step.SIGNATURE_OK, keys=sorted({signer.key_sha256 for signer in signers}))
+        checked = [inspected(*pair) for pair in zip(wholes, signers, strict=True)]
+        self._reached(Step.INSPECTED, models=[_name(model) for model in new])
+        self._commit(checked, publisher, manifest)
+        self._order.watch.step(Step.COMMITTED, {"models": [_name(model) for model in new]})
+        wanted = {(model.name, model.version) for model in carried}
+        models = [m for m in self._shelf.store.models() if (m.name, m.version) in wanted]
+        return tuple(sorted(models, key=lambda info: (info.name, info.version)))
+
+    def _reached(self, step: Step, **facts: object) -> None:
+        self._shelf.imports.note(self._order.import_id, step, self._order.now)
+        self._order.watch.step(step, facts)
+
+    def _verify(self, media: Sequence[Medium]) -> tuple[PublisherInfo, VerifiedManifest]:
+        store, now = self._shelf.store, self._order.now
+        claim = opening.claim(store.publishers(), media)
+        # Kept even if the bundle is refused below: a root that revokes keys must not be forgotten.
+        store.keep_root(claim.publisher.id, claim.root.data, claim.root.version)
+        manifest = opening.verified(claim, now, store.last_verified())
+        kept = (manifest.timestamp, manifest.snapshot, manifest.targets)
+        store.keep_floor(claim.publisher.id, kept, manifest.targets_version, manifest.denied, now)
+        self._shelf.imports.begin(
+            ImportInfo(
+                id=self._order.import_id,
+                publisher=claim.publisher.id,
+                targets_sha256=hashlib.sha256(manifest.targets).hexdigest(),
+                state=Step.METADATA_OK,
+                reason="",
+                imported_by=self._order.imported_by,
+                created=now,
+                changed=now,
+            )
+        )
+        return claim.publisher, manifest
+
+    def _withdraw(
+        self, publisher: PublisherInfo, manifest: VerifiedManifest
+    ) -> Sequence[ModelInfo]:
+        """Quarantine what was taken back, before anything else; return the models as they are."""
+        known = self._shelf.store.models()
+        found = admission.withdrawn(known, publisher, manifest.models, manifest.denied)
+        for item in found:
+            self._shelf.quarantine(item.model, item.reason)
+        return self._shelf.store.models() if found else known
+
+    def _stream(self, models: Sequence[VerifiedModel], carriers: Carriers) -> list[Whole]:
+        """Read everything that the media have; raise IncompleteError if that is not enough."""
+        counter = Counter(sum(total_bytes(model) for model in models), self._order.watch)
+        wholes: list[Whole] = []
+        missing: list[VerifiedTarget] = []
+        for model in models:
+            side: SideFiles = {}
+            for role in SIDE_FILES:
+                path = self._staging.side(model, role, carriers, counter.add)
+                if path is None:
+                    missing.append(model.file(role))
+                else:
+                    side[role] = path
+            staged = self._staging.weights(model, carriers, counter.add)
+            if isinstance(staged, tuple):
+                missing += staged
+            else:
+                wholes.append(Whole(model, staged, side))
+        if missing:
+            raise incomplete(missing)
+        return wholes
+
+    def _commit(
+        self, checked: Sequence[Checked], publisher: PublisherInfo, manifest: VerifiedManifest
+    ) -> None:
+        moves: dict[Path, Path] = {}
+        rows = []
+        for item in checked:
+            model = item.whole.model
+            chunks, chunks_sha256 = self._staging.chunks(model, item.whole.staged)
+            moves[self._place(model.sha256, "chunks")] = chunks
+            for role, path in item.whole.side.items():
+                moves[self._place(model.file(role).sha256, role)] = path
+            # The weights come last: without them the rest is nothing that anybody looks for.
+            moves[self._place(model.sha256, "weights")] = item.whole.staged.weights
+            row = item.row(publisher, manifest, self._order.imported_by, self._order.now)
+            rows.append(replace(row, files={**row.files, "chunks": chunks_sha256}))
+        with _moved(moves, self._shelf.library):
+            self._shelf.store.add_models(rows, self._order.import_id, self._order.now)
+        done = {item.whole.model for item in checked}
+        # Another model of the list may have come in half, from a medium that is not here now.
+        self._staging.clean([model for model in manifest.models if model not in done])
+
+    def _place(self, digest: str, role: str) -> Path:
+        return library_file(self._shelf.library, digest, role)
+
+
+@contextlib.contextmanager
+def _moved(moves: Mapping[Path, Path], library: Path) -> Iterator[None]:
+    """Rename files to their places in the library; back again when the block raises."""
+    done: dict[Path, Path] = {}
+    try:
+        for place, source in moves.items():
+            if place != source:
+                source.replace(place)
+                done[place] = source
+        durable.sync_folder(library)
+        yield
+    except BaseException:
+        for place, source in done.items():
+            place.replace(source)
+        raise
+
+
+def _name(model: VerifiedModel) -> str:
+    return f"{model.name} {model.version}"

@@ -6,6 +6,7 @@ Not here: the rows they come from (`store`), the files they speak of (`library`)
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,8 @@ from appliance.bundles.states import State
 class PublisherInfo:
     """A trusted publisher; `root_sha256` is the fingerprint that a person confirmed.
 
-    The byte fields are the newest trusted metadata, None before the first bundle.
+    The byte fields are the newest trusted metadata, None before the first bundle. `revoked` is
+    when, and `revoked_by` by whom, trust was taken back; None while the publisher is trusted.
     """
 
     id: str
@@ -30,11 +32,19 @@ class PublisherInfo:
     targets_version: int
     added_by: str
     created: float
+    revoked: float | None = None
+    revoked_by: str | None = None
 
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """A model as the rest of the appliance sees it; `card_text` is the TOML as it was signed."""
+    """A model as the rest of the appliance sees it; `card_text` is the TOML as it was signed.
+
+    `files` maps a role (`template`, `eval`, `bom`, `oms`, `card`) to the SHA-256 of its file in
+    the library; `signers` are the ids of the keys that signed the targets; `oms_key` is the
+    SHA-256 of the public key of the model's own signature; `template_from` is `weights` or
+    `publisher`. Rows of before version a0004 have none of these.
+    """
 
     id: str
     name: str
@@ -53,6 +63,14 @@ class ModelInfo:
     approved_by: str | None
     created: float
     changed: float
+    files: Mapping[str, str]
+    signers: tuple[str, ...]
+    oms_key: str
+    template_from: str
+    architecture: str
+    licence: str
+    parameters: int
+    quantisation: str
 
     @property
     def card(self) -> dict[str, Any]:

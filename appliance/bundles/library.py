@@ -8,20 +8,26 @@ Not here: who may do what, and what is recorded (operations); verification itsel
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from appliance import durable
-from appliance.bundles import importer, trust
+from appliance.bundles import admission, importer, opening, reviewing, trust
+from appliance.bundles.imports.steps import Watch
+from appliance.bundles.imports.store import ImportInfo, ImportStore
 from appliance.bundles.inventory import ModelInfo, PublisherInfo
 from appliance.bundles.media import file_digest
+from appliance.bundles.places import library_file
 from appliance.bundles.refusals import DamagedModelError
+from appliance.bundles.reviewing import Review
+from appliance.bundles.staging import KEEP_FREE_BYTES
 from appliance.bundles.states import State
 from appliance.bundles.store import ModelStore
 from appliance.clock import Clock, new_id
 from appliance.database import Database
-from appliance.errors import BadInputError, NotFoundError
+from appliance.errors import BadInputError, ConflictError, NotFoundError
 
 ACTIVE_FILE = "active.json"
 
@@ -31,11 +37,21 @@ __all__ = ["Library", "ModelInfo", "PublisherInfo"]
 class Library:
     """Publishers, models and the files that belong to them."""
 
-    def __init__(self, database: Database, folder: Path, staging: Path, clock: Clock) -> None:
+    def __init__(
+        self,
+        database: Database,
+        folder: Path,
+        staging: Path,
+        clock: Clock,
+        keep_free: int = KEEP_FREE_BYTES,
+    ) -> None:
+        """`keep_free` is how many bytes an import leaves free for everything else."""
         self.folder = folder
         self.staging = staging
         self._store = ModelStore(database)
+        self._imports = ImportStore(database)
         self._clock = clock
+        self._keep_free = keep_free
         for path in (folder, staging):
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
 
@@ -70,21 +86,74 @@ class Library:
         """Return the trusted publishers, by name."""
         return self._store.publishers()
 
+    def keep_root(self, publisher_id: str, root: trust.TrustedRoot) -> None:
+        """Make a root that follows from the trusted one the trusted one; never an older one."""
+        self._store.keep_root(publisher_id, root.data, root.version)
+
+    def revoke_publisher(self, publisher_id: str, by: str) -> PublisherInfo:
+        """Accept no bundle of this publisher any more; raise ConflictError when that is so."""
+        return self._store.revoke_publisher(publisher_id, by, self._clock.now())
+
     def import_bundle(
         self,
-        folder: Path,
+        folders: Sequence[Path],
         now: float,
         imported_by: str,
-        progress: Callable[[int, int], None] | None = None,
+        watch: Watch | None = None,
+        *,
+        import_id: str | None = None,
+        quarantine: importer.Quarantine | None = None,
     ) -> tuple[ModelInfo, ...]:
-        """Verify a bundle and put its models into the library as `imported`; all or none.
+        """Verify a bundle and put the models it carries into the library; all or none.
 
-        `progress` is called with (bytes done, bytes in all). Importing the same bundle again
-        changes nothing and returns the same models. Raises a BundleError for what is wrong with
-        the bundle, MediumError, DiskFullError, or ConflictError when another import is running.
+        `folders` are the media that are at hand, one or more. `quarantine(model, reason)` takes
+        models that the publisher took back out of use. Importing the same bundle again changes
+        nothing and returns the same models. Raises a BundleError for what is wrong with the
+        bundle, IncompleteError when files lie on none of the media, MediumError, DiskFullError,
+        or ConflictError when another import is running.
         """
-        shelf = importer.Shelf(store=self._store, library=self.folder, staging=self.staging)
-        return importer.import_bundle(shelf, folder, now, imported_by, progress)
+        shelf = importer.Shelf(
+            store=self._store,
+            imports=self._imports,
+            library=self.folder,
+            staging=self.staging,
+            keep_free=self._keep_free,
+            quarantine=quarantine or (lambda model, why: self.quarantine(model.id, why)),
+        )
+        order = importer.Order(
+            folders, now, imported_by, import_id or new_id("imp"), watch or Watch()
+        )
+        return importer.import_bundle(shelf, order)
+
+    def review(
+        self, folders: Sequence[Path], now: float, watch: Watch | None = None, *, read: bool
+    ) -> Review:
+        """Return what the media hold, without changing a thing; with `read`, check every byte."""
+        reviewer = reviewing.verify_bundle if read else reviewing.inspect_bundle
+        return reviewer(self._store, folders, now, watch or Watch())
+
+    def imports(self) -> list[ImportInfo]:
+        """Return every import there was, newest first."""
+        return self._imports.all()
+
+    def withdrawn(self) -> list[tuple[ModelInfo, str]]:
+        """Return the models that must not be used any more, and why; none is changed.
+
+        Those that their publisher has taken back by the newest metadata that was accepted here,
+        and all of a publisher that is no longer trusted.
+        """
+        known = self._store.models()
+        found: list[tuple[ModelInfo, str]] = []
+        for publisher in self._store.publishers():
+            lists = opening.listed(publisher.targets) if publisher.targets else None
+            if publisher.revoked is not None:
+                why = f"trust in its publisher {publisher.name} was taken back"
+                own = [model for model in known if model.publisher == publisher.id]
+                found += [(m, why) for m in own if m.state not in admission.OUT_OF_USE]
+            elif lists is not None:
+                taken = admission.withdrawn(known, publisher, *lists)
+                found += [(item.model, item.reason) for item in taken]
+        return found
 
     def models(self) -> list[ModelInfo]:
         """Return every model, by name, newest first."""
@@ -106,7 +175,7 @@ class Library:
         return next((model for model in found if model.state is State.ACTIVE), found[0])
 
     def set_approved(self, model_id: str, by: str, roles: Iterable[str]) -> ModelInfo:
-        """Approve an imported model for the named roles; at least one."""
+        """Approve an evaluated model for the named roles; at least one."""
         names = sorted(set(roles))
         if not names or not all(name.isidentifier() for name in names):
             raise BadInputError("name at least one role that may use the model")
@@ -117,6 +186,10 @@ class Library:
             approved_by=by,
             roles=",".join(names),
         )
+
+    def set_evaluated(self, model_id: str) -> ModelInfo:
+        """Note that an imported model was tried on this machine; again is no error."""
+        return self._store.change(model_id, State.EVALUATED, self._clock.now())
 
     def set_active(self, model_id: str) -> ModelInfo:
         """Make an approved model the one that the engine loads; the former one stays approved.
@@ -141,21 +214,42 @@ class Library:
         self.settle()
         return model
 
-    def verify(self, model_id: str) -> ModelInfo:
-        """Return the model when its file still has its digest; raise DamagedModelError if not."""
+    def retire(self, model_id: str, reason: str) -> ModelInfo:
+        """Take a model that is not active out of use for good; its weights stay for now."""
+        return self._store.change(model_id, State.RETIRED, self._clock.now(), reason=reason)
+
+    def forget_weights(self, model_id: str) -> int:
+        """Delete a retired model's weights; return the bytes freed, 0 when they were gone.
+
+        The small files beside them (card, template, signature) stay: they say what it was.
+        """
         model = self._store.model(model_id)
-        path = self.path_of(model.digest)
-        try:
-            found = file_digest(path)
-        except FileNotFoundError:
-            raise DamagedModelError(
-                f"the file of model {model.name} {model.version} is missing"
-            ) from None
-        if found != model.digest:
-            raise DamagedModelError(
-                f"the file of model {model.name} {model.version} was altered: "
-                f"its SHA-256 is {found}, signed was {model.digest}"
-            )
+        if model.state is not State.RETIRED:
+            raise ConflictError(f"model {model.name} {model.version} is {model.state}")
+        freed = 0
+        for path in (self.path_of(model.digest), self.folder / f"{model.digest}.chunks"):
+            with contextlib.suppress(FileNotFoundError):
+                freed += path.stat().st_size
+                path.unlink()
+        durable.sync_folder(self.folder)
+        return freed
+
+    def verify(self, model_id: str) -> ModelInfo:
+        """Return the model when its files still have their digests; raise DamagedModelError."""
+        model = self._store.model(model_id)
+        what = f"model {model.name} {model.version}"
+        # A row from before a0004 names no other files.
+        for role, digest in {"weights": model.digest, **model.files}.items():
+            named = model.digest if role == "chunks" else digest
+            try:
+                found = file_digest(library_file(self.folder, named, role))
+            except FileNotFoundError:
+                raise DamagedModelError(f"the {role} file of {what} is missing") from None
+            if found != digest:
+                raise DamagedModelError(
+                    f"the {role} file of {what} was altered: "
+                    f"its SHA-256 is {found}, signed was {digest}"
+                )
         return model
 
     def settle(self) -> None:
@@ -169,7 +263,7 @@ class Library:
 
     def path_of(self, digest: str) -> Path:
         """Return where weights of that digest lie, or would lie."""
-        return importer.library_path(self.folder, digest)
+        return library_file(self.folder, digest)
 
     def orphans(self) -> tuple[Path, ...]:
         """Return weights without a row, left by a crash just before the row was written.
@@ -188,6 +282,8 @@ class Library:
                 "version": model.version,
                 "digest": model.digest,
                 "context_tokens": model.context_tokens,
+                "template_sha256": model.files.get("template"),
+                "chunks_sha256": model.files.get("chunks"),
             }
         }
         path = self.folder / ACTIVE_FILE

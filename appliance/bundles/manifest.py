@@ -2,22 +2,26 @@
 
 Names come from signed metadata, and even so must fit a strict lower-case pattern: a signature
 does not make a name safe to open. Pure: reads no file and no clock.
-Not here: whether the signatures are good (`trust`), whether the bytes match (`media`).
+Not here: whether the signatures are good (`trust`), how the signed fields are read (`listing`),
+whether the bytes match (`media`).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from tuf.api.metadata import TargetFile, Targets  # type: ignore[attr-defined]  # see trust
-
-from appliance.bundles.refusals import LayoutError
-
-FileRole = Literal["weights", "card"]
-ROLES: tuple[FileRole, ...] = ("weights", "card")
+FileRole = Literal["weights", "card", "template", "eval", "bom", "oms"]
+TemplateFrom = Literal["weights", "publisher"]
+# What stands beside the weights: the role of each file, and its name in the model's folder.
+SIDE_FILES: dict[FileRole, str] = {
+    "card": "card.toml",
+    "template": "chat_template.jinja",
+    "eval": "eval.jsonl",
+    "bom": "bom.cdx.json",
+    "oms": "model.oms.sig",
+}
 
 MODEL_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}[a-z0-9]|[a-z0-9]")
 MODEL_VERSION = re.compile(r"[0-9]+(\.[0-9]+){0,3}(-[a-z0-9.]{1,20})?")
@@ -28,18 +32,37 @@ SHA256_HEX = re.compile(r"[0-9a-f]{64}")
 
 MAX_WEIGHTS_BYTES = 2**42
 MAX_CARD_BYTES = 65_536
-MAX_TARGETS = 256
+MAX_TEMPLATE_BYTES = 262_144
+# Largest accepted files in bytes, by role.
+MAX_BYTES: dict[FileRole, int] = {
+    "weights": MAX_WEIGHTS_BYTES,
+    "card": MAX_CARD_BYTES,
+    "template": MAX_TEMPLATE_BYTES,
+    "eval": 4_194_304,
+    "bom": 4_194_304,
+    "oms": 262_144,
+}
+# FAT32, as most sticks have it, holds no file of 4 GiB; a part keeps well below that.
+PART_BYTES = 3_758_096_384
+MAX_PARTS = 999
+MAX_TARGETS = 4_096
+MAX_DENIED = 4_096
 MAX_EPOCH = 2**31
+DENIED_FIELD = "x-appliance-denied"
 
 
 @dataclass(frozen=True)
 class VerifiedTarget:
-    """One signed file: its path inside the signed name space, exact length and digest (hex)."""
+    """One signed file: its path inside the signed name space, exact length and digest (hex).
+
+    `part` counts from 1 where the weights come in several files, and is 1 for everything else.
+    """
 
     path: str
     length: int
     sha256: str
     role: FileRole
+    part: int = 1
 
     @property
     def stored_path(self) -> str:
@@ -50,7 +73,12 @@ class VerifiedTarget:
 
 @dataclass(frozen=True)
 class VerifiedModel:
-    """One signed model: who it is, what its file must turn out to be, and its files."""
+    """One signed model: who it is, what its file must turn out to be, and its files.
+
+    `sha256` (hex) and `length` (bytes) are those of the whole weights, whose parts in order are
+    `parts`. `template_from` says whose the chat template is: the one inside the weights, or one
+    that the publisher puts in its place.
+    """
 
     name: str
     version: str
@@ -58,16 +86,41 @@ class VerifiedModel:
     min_engine: str
     architecture: str
     chat_template_sha256: str
+    template_from: TemplateFrom
     licence: str
+    sha256: str
+    length: int
     files: tuple[VerifiedTarget, ...]
 
     @property
-    def weights(self) -> VerifiedTarget:
-        return next(item for item in self.files if item.role == "weights")
+    def folder(self) -> str:
+        """Return the name of the model's folder below `targets/`."""
+        return folder_of(self.name, self.version)
 
     @property
-    def card(self) -> VerifiedTarget:
-        return next(item for item in self.files if item.role == "card")
+    def parts(self) -> tuple[VerifiedTarget, ...]:
+        """Return the files of the weights in order; most often one."""
+        return tuple(item for item in self.files if item.role == "weights")
+
+    def file(self, role: FileRole) -> VerifiedTarget:
+        """Return the file beside the weights that has that role."""
+        return next(item for item in self.files if item.role == role and role != "weights")
+
+    @property
+    def oms_digests(self) -> dict[str, str]:
+        """Return what the OMS signature must cover: plain file names and their SHA-256 (hex)."""
+        side = {SIDE_FILES[role]: self.file(role).sha256 for role in SIDE_FILES if role != "oms"}
+        return {weights_name(self.name): self.sha256, **side}
+
+
+@dataclass(frozen=True)
+class Denied:
+    """A model that its publisher has withdrawn by name of its weights' digest (hex), and why."""
+
+    sha256: str
+    model: str
+    version: str
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -75,7 +128,10 @@ class VerifiedManifest:
     """Everything a bundle may hold, and the versions of the metadata that vouch for it.
 
     `timestamp`, `snapshot` and `targets` are the exact trusted bytes, to be kept as the floor
-    for the next bundle.
+    for the next bundle. `models` is the publisher's whole list of good models, not only those on
+    this medium. `signers` are the key ids whose signatures on the list are good, `threshold` how
+    many it takes, `oms_keys` the keys (PEM) that may sign a model, `expires` the first end of
+    validity of any of the metadata (seconds since 1970).
     """
 
     root_version: int
@@ -85,7 +141,12 @@ class VerifiedManifest:
     timestamp: bytes
     snapshot: bytes
     targets: bytes
+    expires: float
+    signers: tuple[str, ...]
+    threshold: int
+    oms_keys: tuple[bytes, ...]
     models: tuple[VerifiedModel, ...]
+    denied: tuple[Denied, ...] = ()
 
     @property
     def metadata_names(self) -> frozenset[str]:
@@ -99,92 +160,11 @@ class VerifiedManifest:
         )
 
 
-def read_models(targets: Targets) -> tuple[VerifiedModel, ...]:
-    """Return the models that verified targets metadata describes; raise LayoutError otherwise.
-
-    `targets` must have been verified by the caller: this is the one place that turns its free
-    custom data into typed values.
-    """
-    if targets.delegations is not None:
-        raise LayoutError("the bundle delegates to further roles, which is not supported")
-    if not 0 < len(targets.targets) <= MAX_TARGETS:
-        raise LayoutError(f"the bundle names {len(targets.targets)} files, outside 1-{MAX_TARGETS}")
-    folders: dict[str, dict[FileRole, TargetFile]] = {}
-    for path, target in targets.targets.items():
-        if TARGET_PATH.fullmatch(path) is None or ".." in path:
-            raise LayoutError(f"the signed name {path!r} is not a plain lower-case file name")
-        files = folders.setdefault(path.partition("/")[0], {})
-        role = _role(_custom(target), path)
-        if role in files:
-            raise LayoutError(f"the folder of {path} has two files for {role}")
-        files[role] = target
-    models = tuple(_model(folder, files) for folder, files in sorted(folders.items()))
-    if len({(model.name, model.version) for model in models}) != len(models):
-        raise LayoutError("the bundle holds one version of a model twice")
-    if len({model.weights.sha256 for model in models}) != len(models):
-        raise LayoutError("the bundle holds the same weights under two names")
-    return models
+def folder_of(name: str, version: str) -> str:
+    """Return the one folder below `targets/` for a version of a model."""
+    return f"{name}-{version}"
 
 
-def _model(folder: str, files: Mapping[FileRole, TargetFile]) -> VerifiedModel:
-    missing = [role for role in ROLES if role not in files]
-    if missing:
-        raise LayoutError(f"the model in {folder} has no signed {' and no '.join(missing)}")
-    custom = _custom(files["weights"])
-    name = _text(custom, "model", MODEL_NAME, folder)
-    version = _text(custom, "version", MODEL_VERSION, folder)
-    if folder != f"{name}-{version}":
-        raise LayoutError(f"the folder {folder} is not that of {name} {version}")
-    if _whole(custom, "parts", folder, 1, MAX_TARGETS) != 1:
-        raise LayoutError(f"{folder}: weights in several parts are not supported")
-    licence = custom.get("licence")
-    if not isinstance(licence, str) or not 0 < len(licence) <= 200 or not licence.isprintable():
-        raise LayoutError(f"{folder}: the signed licence is missing or malformed")
-    return VerifiedModel(
-        name=name,
-        version=version,
-        security_epoch=_whole(custom, "security_epoch", folder, 0, MAX_EPOCH),
-        min_engine=_text(custom, "min_engine", DOTTED, folder),
-        architecture=_text(custom, "architecture", MODEL_NAME, folder),
-        chat_template_sha256=_text(custom, "chat_template_sha256", SHA256_HEX, folder),
-        licence=licence,
-        files=tuple(_target(role, files[role]) for role in ROLES),
-    )
-
-
-def _target(role: FileRole, target: TargetFile) -> VerifiedTarget:
-    digest = target.hashes.get("sha256", "")
-    if SHA256_HEX.fullmatch(digest) is None:
-        raise LayoutError(f"{target.path} is signed without a SHA-256 digest")
-    largest = MAX_WEIGHTS_BYTES if role == "weights" else MAX_CARD_BYTES
-    if not 0 < target.length <= largest:
-        raise LayoutError(f"{target.path} has {target.length} bytes, outside 1-{largest}")
-    return VerifiedTarget(path=target.path, length=target.length, sha256=digest, role=role)
-
-
-def _custom(target: TargetFile) -> Mapping[str, object]:
-    custom = target.custom
-    if not isinstance(custom, dict):
-        raise LayoutError(f"{target.path} is signed without a description")
-    return custom
-
-
-def _role(custom: Mapping[str, object], path: str) -> FileRole:
-    for role in ROLES:
-        if custom.get("role") == role:
-            return role
-    raise LayoutError(f"{path} is signed for a use that this appliance does not know")
-
-
-def _text(custom: Mapping[str, object], key: str, pattern: re.Pattern[str], where: str) -> str:
-    value = custom.get(key)
-    if not isinstance(value, str) or pattern.fullmatch(value) is None:
-        raise LayoutError(f"{where}: the signed {key} is missing or malformed")
-    return value
-
-
-def _whole(custom: Mapping[str, object], key: str, where: str, low: int, high: int) -> int:
-    value = custom.get(key)
-    if type(value) is not int or not low <= value <= high:
-        raise LayoutError(f"{where}: the signed {key} is missing or malformed")
-    return value
+def weights_name(name: str, part: int = 1, parts: int = 1) -> str:
+    """Return the plain name of a model's weights, or of one part of them."""
+    return f"{name}.gguf" if parts == 1 else f"{name}.gguf.{part:03}"

@@ -1,9 +1,10 @@
 """Reads a bundle from a medium that may be hostile, failing or pulled out.
 
 Guarantees: only regular files are opened, below one folder, without following a link; every
-name asked for comes from the caller, never from the medium; a target is read once, and what is
-hashed is what is written. A failed copy leaves no file.
-Not here: whether the names and digests asked for are the signed ones (`trust`, `manifest`).
+name asked for comes from the caller, never from the medium; a target is read once, and reading
+stops at the first byte too many. Nothing below `returns/` is ever read.
+Not here: whether the names and digests asked for are the signed ones (`trust`, `manifest`), and
+where the bytes go (`staging`).
 """
 
 from __future__ import annotations
@@ -12,16 +13,17 @@ import contextlib
 import errno
 import hashlib
 import os
+import re
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from appliance import durable
 from appliance.bundles.manifest import PLAIN_NAME, VerifiedTarget
+from appliance.bundles.pipeline import Pipeline
 from appliance.bundles.refusals import ContentError, LayoutError, MediumError
-from appliance.errors import DiskFullError
 
-CHUNK = 1_048_576
+RETURNS = "returns"
+RETURN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 MAX_ENTRIES = 16_384
 MAX_METADATA_BYTES = 33_554_432
 OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -60,10 +62,16 @@ class Medium:
         return found
 
     def files(self) -> frozenset[str]:
-        """Return the paths of all files below `targets/`; raise LayoutError for other things."""
-        stray = set(self._top()) - {"metadata", "targets"}
+        """Return the paths of all files below `targets/`; raise LayoutError for other things.
+
+        No such folder is no file: a bundle may bring a newer list and nothing else.
+        """
+        top = set(_names(self._root))
+        stray = top - {"metadata", "targets", RETURNS}
         if stray:
             raise LayoutError(f"the bundle holds {sorted(stray)[0]!r}, which was not signed")
+        if "targets" not in top:
+            return frozenset()
         found: set[str] = set()
         with self._folder("targets") as targets:
             for name in _names(targets):
@@ -77,61 +85,99 @@ class Medium:
                     raise LayoutError(f"the bundle holds more than {MAX_ENTRIES} files")
         return frozenset(found)
 
-    def copy(self, target: VerifiedTarget, destination: int, done: Callable[[int], None]) -> None:
-        """Read a target once into the open file `destination`, to its end on the disk.
-
-        Raises ContentError unless length and digest are the signed ones, and stops reading at
-        the first excess byte. `done(n)` is called after every n bytes.
-        """
+    @contextlib.contextmanager
+    def opened(self, target: VerifiedTarget) -> Iterator[int]:
+        """Yield a descriptor of a target whose length is the signed one; raise ContentError."""
         folder_name, _, name = target.stored_path.partition("/")
-        where = f"targets/{target.stored_path}"
+        where = place_of(target)
         with (
             self._folder("targets") as targets,
             _subfolder(targets, folder_name, f"targets/{folder_name}") as folder,
             _regular(folder, name, where) as source,
         ):
             _check_length(os.fstat(source).st_size, target.length, where)
-            found = _stream(source, destination, target.length, where, done)
-        if found != target.sha256:
-            raise ContentError(f"{where} has the SHA-256 {found}, which is not the signed one")
-        with written():
-            os.fsync(destination)
+            yield source
 
-    def _top(self) -> list[str]:
-        return _names(self._root)
+    def read(self, target: VerifiedTarget) -> bytes:
+        """Return the content of a small target once; raise ContentError unless as signed."""
+        where = place_of(target)
+        with self.opened(target) as source:
+            with _readable(where), open(source, "rb", closefd=False) as file:
+                data = file.read(target.length + 1)
+            _check_length(len(data), target.length, where)
+        check_digest(hashlib.sha256(data).hexdigest(), target.sha256, where)
+        return data
 
     def _folder(self, name: str) -> contextlib.AbstractContextManager[int]:
         return _subfolder(self._root, name, name)
 
 
-@contextlib.contextmanager
-def reserved(path: Path, length: int) -> Iterator[int]:
-    """Yield a descriptor of the new read-only file `path` with room for `length` bytes.
+def pour(
+    source: int,
+    target: VerifiedTarget,
+    pipeline: Pipeline,
+    done: Callable[[int], None],
+    skip: int = 0,
+) -> None:
+    """Send a target once through the pipeline, from byte `skip` to its end.
 
-    Read-only from the start, so that no later change of mode has to be made durable. The file is
-    removed when the block raises.
+    `source` comes from `Medium.opened`; `done(n)` is called after every n bytes. Raises
+    ContentError when the file ends early or does not end where it should, MediumError when it
+    cannot be read. Digests are for the pipeline's workers to judge.
     """
-    try:
-        with written(), durable.open_new(path, 0o444) as descriptor:
-            os.posix_fallocate(descriptor, 0, length)
-            yield descriptor
-    except BaseException:
-        path.unlink(missing_ok=True)
-        raise
+    where = place_of(target)
+    position = skip
+    with _readable(where):
+        os.lseek(source, skip, os.SEEK_SET)
+        os.posix_fadvise(source, skip, 0, os.POSIX_FADV_SEQUENTIAL)
+    while position < target.length:
+        room = pipeline.room()
+        with _readable(where):
+            count = os.readv(source, [room[: min(len(room), target.length - position)]])
+        if count == 0:
+            break
+        pipeline.pass_on(count)
+        position += count
+        done(count)
+    with _readable(where):
+        # One byte more than is due, so that a file that grew is noticed and read no further.
+        excess = os.read(source, 1)
+        # What was read is not needed again; the machine has better use for its memory.
+        os.posix_fadvise(source, 0, 0, os.POSIX_FADV_DONTNEED)
+    if excess:
+        raise ContentError(f"{where} is longer than the {target.length} bytes that were signed")
+    _check_length(position, target.length, where)
 
 
-@contextlib.contextmanager
-def written() -> Iterator[None]:
-    """Turn 'no space' and 'file too large' of the appliance's own disk into DiskFullError."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise DiskFullError(
-                "there is no room for the model; nothing was imported",
-                hint="free space on the disk that holds the state folder, then import again",
-            ) from error
-        raise
+def leave_checkpoint(folder: Path, name: str, data: bytes) -> None:
+    """Write `returns/<name>` on the medium in `folder`, replacing one of before.
+
+    Follows no link and opens nothing that lies there already. Raises OSError where the medium
+    cannot be written, ValueError for a name that is no plain one.
+    """
+    if RETURN_NAME.fullmatch(name) is None:
+        raise ValueError("the name of a checkpoint's file must be plain")
+    with contextlib.ExitStack() as stack:
+        root = _held(stack, os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(RETURNS, 0o755, dir_fd=root)
+        returns = _held(stack, os.open(RETURNS, OPEN_FOLDER, dir_fd=root))
+        draft = f".{name}.new"
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(draft, dir_fd=returns)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        file = _held(stack, os.open(draft, flags, 0o644, dir_fd=returns))
+        view = memoryview(data)
+        while view:
+            view = view[os.write(file, view) :]
+        os.fsync(file)
+        os.replace(draft, name, src_dir_fd=returns, dst_dir_fd=returns)
+        os.fsync(returns)
+
+
+def place_of(target: VerifiedTarget) -> str:
+    """Return where a target lies in a bundle, for people."""
+    return f"targets/{target.stored_path}"
 
 
 def file_digest(path: Path) -> str:
@@ -141,32 +187,15 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _stream(
-    source: int, destination: int, length: int, where: str, done: Callable[[int], None]
-) -> str:
-    digest = hashlib.sha256()
-    buffer = memoryview(bytearray(CHUNK))
-    position = 0
-    while True:
-        # One byte more than is due, so that a file that grew is noticed and read no further.
-        with _readable(where):
-            count = os.readv(source, [buffer[: min(CHUNK, length - position + 1)]])
-        if count == 0:
-            break
-        position += count
-        if position > length:
-            raise ContentError(f"{where} is longer than the {length} bytes that were signed")
-        digest.update(buffer[:count])
-        with written():
-            _write_all(destination, buffer[:count])
-        done(count)
-    _check_length(position, length, where)
-    return digest.hexdigest()
+def check_digest(found: str, signed: str, where: str) -> None:
+    """Raise ContentError unless the digests (hex) are equal."""
+    if found != signed:
+        raise ContentError(f"{where} has the SHA-256 {found}, which is not the signed one")
 
 
-def _write_all(descriptor: int, data: memoryview) -> None:
-    while data:
-        data = data[os.write(descriptor, data) :]
+def _held(stack: contextlib.ExitStack, descriptor: int) -> int:
+    stack.callback(os.close, descriptor)
+    return descriptor
 
 
 def _check_length(found: int, signed: int, where: str) -> None:

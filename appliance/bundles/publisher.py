@@ -1,23 +1,22 @@
-"""The publisher's end: makes a bundle that `importer` accepts.
+"""The publisher's end: signs the metadata of a bundle that `importer` accepts.
 
 A bundle appears whole under its name or not at all. Nothing here is trusted by the importing
 side, which checks everything again. Keys come in as signers and are never written.
-Not here: keeping keys, splitting weights for FAT32.
+Not here: keeping keys and several people's signatures (`desk`), laying models out (`building`).
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
 import secrets
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from securesystemslib.signer import CryptoSigner  # type: ignore[attr-defined]  # see trust
+from securesystemslib.signer import Signer  # type: ignore[attr-defined]  # see trust
 from tuf.api.metadata import (  # type: ignore[attr-defined]  # see trust
     Key,
     Metadata,
@@ -31,42 +30,43 @@ from tuf.api.metadata import (  # type: ignore[attr-defined]  # see trust
 )
 
 from appliance import durable
-from appliance.bundles import card
-from appliance.bundles.inspection import inspect_file
-from appliance.bundles.media import CHUNK
-from appliance.errors import ConflictError
+from appliance.bundles import building, oms
+from appliance.bundles.building import ModelSource
+from appliance.bundles.manifest import DENIED_FIELD, PART_BYTES, Denied
+from appliance.bundles.trust import EC_SCHEMES
+from appliance.errors import BadInputError, ConflictError
 
 ROLE_NAMES = ("root", "timestamp", "snapshot", "targets")
+
+__all__ = ["ModelSource", "Signers", "build_bundle", "make_metadata", "make_root", "sign"]
 
 
 @dataclass(frozen=True)
 class Signers:
     """Who signs each role, and how many of them it takes (1 unless said otherwise)."""
 
-    root: tuple[CryptoSigner, ...]
-    timestamp: tuple[CryptoSigner, ...]
-    snapshot: tuple[CryptoSigner, ...]
-    targets: tuple[CryptoSigner, ...]
+    root: tuple[Signer, ...]
+    timestamp: tuple[Signer, ...]
+    snapshot: tuple[Signer, ...]
+    targets: tuple[Signer, ...]
     thresholds: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
-    def one(cls, signer: CryptoSigner) -> Signers:
+    def one(cls, signer: Signer) -> Signers:
         """Return signers where one key does everything."""
         return cls((signer,), (signer,), (signer,), (signer,))
 
-    def of(self, role: str) -> tuple[CryptoSigner, ...]:
-        found: tuple[CryptoSigner, ...] = getattr(self, role)
+    def of(self, role: str) -> tuple[Signer, ...]:
+        found: tuple[Signer, ...] = getattr(self, role)
         return found
 
-
-@dataclass(frozen=True)
-class ModelSource:
-    """A model to publish: its GGUF file and its card (TOML), which names it."""
-
-    gguf: Path
-    card: Path
-    security_epoch: int = 1
-    min_engine: str = "0.3"
+    @property
+    def for_models(self) -> Signer:
+        """Return who signs models: the first EC key of the targets role; BadInputError if none."""
+        for signer in self.targets:
+            if signer.public_key.scheme in EC_SCHEMES:
+                return signer
+        raise BadInputError("no targets key is an EC key, and models are signed with one")
 
 
 def build_bundle(
@@ -77,6 +77,8 @@ def build_bundle(
     expires: datetime,
     version: int = 1,
     roots: Sequence[bytes] = (),
+    denied: Sequence[Denied] = (),
+    part_bytes: int = PART_BYTES,
 ) -> str:
     """Write a signed bundle to the new folder `folder`; return the SHA-256 of its first root.
 
@@ -89,10 +91,9 @@ def build_bundle(
     draft = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.new")
     try:
         (draft / "metadata").mkdir(parents=True)
-        targets = Targets(version=version, expires=expires, targets={})
-        for model in models:
-            for target in _add_model(draft / "targets", model):
-                targets.targets[target.path] = target
+        (draft / "targets").mkdir()
+        listed = _lay_out(draft / "targets", models, signers, part_bytes)
+        targets = make_targets(listed, expires=expires, version=version, denied=denied)
         for name, data in make_metadata(signers, targets, expires).items():
             durable.write(draft / "metadata" / name, data, mode=0o644)
         for number, data in enumerate(chain, start=1):
@@ -105,12 +106,25 @@ def build_bundle(
     return hashlib.sha256(chain[0]).hexdigest()
 
 
+def make_targets(
+    listed: Sequence[TargetFile],
+    *,
+    expires: datetime,
+    version: int,
+    denied: Sequence[Denied] = (),
+) -> Targets:
+    """Return the publisher's whole list of good models, and of those withdrawn; unsigned."""
+    withdrawn = {DENIED_FIELD: [dict(vars(item)) for item in denied]} if denied else {}
+    files = {target.path: target for target in listed}
+    return Targets(version=version, expires=expires, targets=files, unrecognized_fields=withdrawn)
+
+
 def make_root(
     signers: Signers,
     *,
     expires: datetime,
     version: int = 1,
-    former: Sequence[CryptoSigner] = (),
+    former: Sequence[Signer] = (),
 ) -> bytes:
     """Return a signed root; a successor must be signed by `former`, the old root's signers."""
     keys: dict[str, Key] = {}
@@ -129,10 +143,12 @@ def make_metadata(signers: Signers, targets: Targets, expires: datetime) -> dict
     version = targets.version
     targets_data = sign(targets, signers.targets)
     snapshot = Snapshot(
-        version, expires=expires, meta={"targets.json": _meta(version, targets_data)}
+        version, expires=expires, meta={"targets.json": describe_meta(version, targets_data)}
     )
     snapshot_data = sign(snapshot, signers.snapshot)
-    timestamp = Timestamp(version, expires=expires, snapshot_meta=_meta(version, snapshot_data))
+    timestamp = Timestamp(
+        version, expires=expires, snapshot_meta=describe_meta(version, snapshot_data)
+    )
     return {
         f"{version}.targets.json": targets_data,
         f"{version}.snapshot.json": snapshot_data,
@@ -140,7 +156,7 @@ def make_metadata(signers: Signers, targets: Targets, expires: datetime) -> dict
     }
 
 
-def sign(signed: Root | Timestamp | Snapshot | Targets, signers: Sequence[CryptoSigner]) -> bytes:
+def sign(signed: Root | Timestamp | Snapshot | Targets, signers: Sequence[Signer]) -> bytes:
     """Return metadata with one signature of each signer."""
     metadata: Metadata[Any] = Metadata(signed)
     for signer in signers:
@@ -148,45 +164,24 @@ def sign(signed: Root | Timestamp | Snapshot | Targets, signers: Sequence[Crypto
     return metadata.to_bytes()
 
 
-def _meta(version: int, data: bytes) -> MetaFile:
+def sign_with(signer: Signer) -> oms.Sign:
+    """Return how a signer signs plain bytes: ECDSA in DER, with the curve's own hash."""
+    return lambda message: bytes.fromhex(signer.sign(message).signature)
+
+
+def describe_meta(version: int, data: bytes) -> MetaFile:
+    """Return how one piece of metadata names another: version, length and SHA-256."""
     return MetaFile(version, len(data), {"sha256": hashlib.sha256(data).hexdigest()})
 
 
-def _add_model(targets: Path, source: ModelSource) -> list[TargetFile]:
-    """Copy a model's files below `targets` under their digests; return what to sign."""
-    data = source.card.read_bytes()
-    parsed = card.parse(data)
-    facts = inspect_file(source.gguf)
-    name = f"{parsed.name}-{parsed.version}"
-    (targets / name).mkdir(parents=True)
-    custom = {
-        "role": "weights",
-        "model": parsed.name,
-        "version": parsed.version,
-        "security_epoch": source.security_epoch,
-        "min_engine": source.min_engine,
-        "chat_template_sha256": facts.chat_template_sha256,
-        "architecture": facts.architecture,
-        "licence": parsed.licence,
-        "parts": 1,
-    }
-    weights = _place(source.gguf, targets / name, f"{parsed.name}.gguf", custom)
-    return [weights, _place(source.card, targets / name, "card.toml", {"role": "card"})]
-
-
-def _place(source: Path, folder: Path, name: str, custom: Mapping[str, Any]) -> TargetFile:
-    """Copy a file to `<sha256>.<name>`, reading it once."""
-    draft = folder / f".{name}.part"
-    digest, length = hashlib.sha256(), 0
-    with source.open("rb") as reader, durable.open_new(draft, 0o644) as descriptor:
-        while chunk := reader.read(CHUNK):
-            digest.update(chunk)
-            length += len(chunk)
-            view = memoryview(chunk)
-            while view:
-                view = view[os.write(descriptor, view) :]
-        os.fsync(descriptor)
-    draft.rename(folder / f"{digest.hexdigest()}.{name}")
-    durable.sync_folder(folder)
-    hashes = {"sha256": digest.hexdigest()}
-    return TargetFile(length, hashes, f"{folder.name}/{name}", {"custom": dict(custom)})
+def _lay_out(
+    targets: Path, models: Sequence[ModelSource], signers: Signers, part_bytes: int
+) -> list[TargetFile]:
+    listed: list[TargetFile] = []
+    moment = datetime.now(tz=UTC)
+    for model in models:
+        files = building.describe(model, targets, moment, part_bytes=part_bytes)
+        signer = signers.for_models
+        key = signer.public_key.keyval["public"].encode()
+        listed += [*files, building.sign_model(targets, files, key, sign_with(signer))]
+    return listed

@@ -36,6 +36,20 @@ class SignatureError(BundleError):
     code = "bad_signature"
 
 
+class RevokedPublisherError(BundleError):
+    """The bundle's publisher was trusted here once and is no more."""
+
+    code = "publisher_revoked"
+    hint = "nothing was imported; trust the publisher anew only with a new root and fingerprint"
+
+
+class DeniedModelError(BundleError):
+    """The publisher has withdrawn this model by a signed deny list."""
+
+    code = "model_denied"
+    hint = "the model is not used; ask its publisher for a newer version"
+
+
 class ExpiredError(BundleError):
     """The signature's validity has ended: the bundle may be an old one that is replayed."""
 
@@ -90,3 +104,17 @@ class MediumError(UnavailableError):
 
     code = "medium_unreadable"
     hint = "nothing was imported; check that the medium is still plugged in and try again"
+
+
+class StorageError(UnavailableError):
+    """The appliance's own disk failed while a model was written to it."""
+
+    code = "storage_failed"
+    hint = "nothing was imported; have the disk of the state folder looked at, then import again"
+
+
+class IncompleteError(UnavailableError):
+    """Files of a model lie on none of the media that were given; what was read is kept."""
+
+    code = "bundle_incomplete"
+    hint = "run the import again with the next medium; it goes on where it stopped"

@@ -1,7 +1,8 @@
 """The life of a model: which state may follow which. Pure.
 
-Only `approved` may become `active`, and nothing becomes `approved` without having been
-`imported`: so a file that was damaged and imported anew has to be approved anew.
+Only `approved` may become `active`, and only a model that was tried on this machine
+(`evaluated`) may become `approved`: so a file that was damaged and imported anew has to be tried
+and approved anew.
 Not here: who may cause a change (operations).
 """
 
@@ -17,6 +18,7 @@ class State(StrEnum):
     """Where a model stands between the stick and the ward."""
 
     IMPORTED = "imported"
+    EVALUATED = "evaluated"
     APPROVED = "approved"
     ACTIVE = "active"
     RETIRED = "retired"
@@ -24,7 +26,9 @@ class State(StrEnum):
 
 
 NEXT: Mapping[State, frozenset[State]] = {
-    State.IMPORTED: frozenset({State.APPROVED, State.RETIRED, State.QUARANTINED}),
+    State.IMPORTED: frozenset({State.EVALUATED, State.RETIRED, State.QUARANTINED}),
+    # To itself: an evaluation may be run again, and the newest counts.
+    State.EVALUATED: frozenset({State.EVALUATED, State.APPROVED, State.RETIRED, State.QUARANTINED}),
     State.APPROVED: frozenset({State.ACTIVE, State.RETIRED, State.QUARANTINED}),
     State.ACTIVE: frozenset({State.APPROVED, State.QUARANTINED}),
     State.RETIRED: frozenset({State.QUARANTINED}),

@@ -8,14 +8,18 @@ Not here: files (`library`), whether a change is allowed (`states`), who may ask
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import json
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import orm
 from sqlalchemy.exc import IntegrityError
 
+from appliance.bundles.denials import store as denials
+from appliance.bundles.imports import store as imports
 from appliance.bundles.inventory import ModelInfo, PublisherInfo
+from appliance.bundles.manifest import Denied
 from appliance.bundles.states import State, require
 from appliance.database import Base, Database
 from appliance.errors import ConflictError, NotFoundError
@@ -37,6 +41,8 @@ class PublisherRow(Base):
     targets_version: orm.Mapped[int] = orm.mapped_column(default=0)
     added_by: orm.Mapped[str] = orm.mapped_column(sa.String(40))
     created: orm.Mapped[float]
+    revoked: orm.Mapped[float | None]
+    revoked_by: orm.Mapped[str | None] = orm.mapped_column(sa.String(40))
 
 
 class ModelRow(Base):
@@ -62,6 +68,14 @@ class ModelRow(Base):
     approved_by: orm.Mapped[str | None] = orm.mapped_column(sa.String(40))
     created: orm.Mapped[float]
     changed: orm.Mapped[float]
+    files: orm.Mapped[str] = orm.mapped_column(sa.Text, server_default="{}")
+    signers: orm.Mapped[str] = orm.mapped_column(sa.Text, server_default="[]")
+    oms_key: orm.Mapped[str] = orm.mapped_column(sa.Text, server_default=sa.text("''"))
+    template_from: orm.Mapped[str] = orm.mapped_column(sa.Text, server_default="weights")
+    architecture: orm.Mapped[str] = orm.mapped_column(sa.Text, server_default=sa.text("''"))
+    licence: orm.Mapped[str] = orm.mapped_column(sa.Text, server_default=sa.text("''"))
+    quantisation: orm.Mapped[str] = orm.mapped_column(sa.Text, server_default=sa.text("''"))
+    parameters: orm.Mapped[int] = orm.mapped_column(sa.BigInteger, server_default="0")
 
 
 class ModelStore:
@@ -95,13 +109,38 @@ class ModelStore:
                 row.root, row.root_version = root, version
 
     def keep_floor(
-        self, publisher_id: str, metadata: tuple[bytes, bytes, bytes], targets_version: int
+        self,
+        publisher_id: str,
+        metadata: tuple[bytes, bytes, bytes],
+        targets_version: int,
+        denied: Sequence[Denied],
+        now: float,
     ) -> None:
-        """Make (timestamp, snapshot, targets) the floor for later bundles."""
+        """Make (timestamp, snapshot, targets) the floor for later bundles, and keep who is denied.
+
+        One transaction: from here on it is known what this publisher has taken back.
+        """
         with self._database.session() as session:
+            denials.replace(session, publisher_id, denied, now)
             row = session.get_one(PublisherRow, publisher_id)
             row.timestamp, row.snapshot, row.targets = metadata
             row.targets_version = targets_version
+
+    def last_verified(self) -> float:
+        """Return when a bundle was last found good here; 0 before the first."""
+        with self._database.reading() as session:
+            return session.scalar(sa.select(sa.func.max(imports.ImportRow.created))) or 0.0
+
+    def revoke_publisher(self, publisher_id: str, by: str, now: float) -> PublisherInfo:
+        """Take trust in a publisher back; raise ConflictError when it was taken back before."""
+        with self._database.session() as session:
+            row = session.get_one(PublisherRow, publisher_id)
+            if row.revoked is not None:
+                raise ConflictError(
+                    f"trust in {row.name} was taken back before", hint="nothing was changed"
+                )
+            row.revoked, row.revoked_by = now, by
+            return _publisher(row)
 
     def models(self) -> list[ModelInfo]:
         """Return every model, by name, newest first."""
@@ -114,8 +153,8 @@ class ModelStore:
         with self._database.session() as session:
             return _model(_row(session, model_id))
 
-    def add_models(self, models: Iterable[ModelInfo]) -> None:
-        """Add models, all or none.
+    def add_models(self, models: Iterable[ModelInfo], import_id: str, now: float) -> None:
+        """Add models, all or none, and note that their import is done.
 
         A quarantined row of the same content returns to `imported`: it may have been damaged on
         this disk, and its verified file has just been put back. It needs approval anew.
@@ -124,6 +163,7 @@ class ModelStore:
             with self._database.session() as session:
                 for info in models:
                     _put(session, info)
+                imports.note(session, import_id, imports.COMMITTED, now)
         except IntegrityError as error:
             raise ConflictError(
                 "a model of the bundle is in the library under another name or version",
@@ -167,10 +207,23 @@ def _put(session: orm.Session, info: ModelInfo) -> None:
     )
     row = session.scalars(query).one_or_none()
     if row is None:
-        session.add(ModelRow(**{**vars(info), "roles": ",".join(sorted(info.roles))}))
+        session.add(ModelRow(**_columns(info)))
     elif row.state == State.QUARANTINED:
         _move(row, State.IMPORTED, info.changed)
-        row.reason, row.approved_by, row.roles = "", None, ""
+        # What is known of it may be more than when it was first imported, and never less.
+        for name, value in _columns(info).items():
+            if name not in {"id", "created"}:
+                setattr(row, name, value)
+
+
+def _columns(info: ModelInfo) -> dict[str, Any]:
+    """Return a model as the columns of its row."""
+    return {
+        **vars(info),
+        "roles": ",".join(sorted(info.roles)),
+        "files": json.dumps(dict(info.files), sort_keys=True),
+        "signers": json.dumps(list(info.signers)),
+    }
 
 
 def _move(row: ModelRow, state: State, now: float) -> None:
@@ -193,4 +246,6 @@ def _model(row: ModelRow) -> ModelInfo:
     values = {name: getattr(row, name) for name in ModelInfo.__annotations__}
     values["state"] = State(row.state)
     values["roles"] = frozenset(filter(None, row.roles.split(",")))
+    values["files"] = json.loads(row.files)
+    values["signers"] = tuple(json.loads(row.signers))
     return ModelInfo(**values)

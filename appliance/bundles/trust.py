@@ -25,10 +25,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeVar
 
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
 from tuf.api.exceptions import LengthOrHashMismatchError, RepositoryError, UnsignedMetadataError
 
 # python-tuf builds __all__ at run time, which mypy cannot follow; the types themselves are known.
 from tuf.api.metadata import (  # type: ignore[attr-defined]
+    Key,
     Metadata,
     Root,
     Signed,
@@ -37,7 +40,8 @@ from tuf.api.metadata import (  # type: ignore[attr-defined]
     Timestamp,
 )
 
-from appliance.bundles.manifest import VerifiedManifest, read_models
+from appliance.bundles.listing import read_denied, read_models
+from appliance.bundles.manifest import VerifiedManifest
 from appliance.bundles.refusals import (
     ExpiredError,
     LayoutError,
@@ -55,6 +59,8 @@ LIMITS: Mapping[str, int] = {
     "targets": 5_000_000,
 }
 MAX_ROTATIONS = 256
+# OMS signatures are made with these kinds of keys alone.
+EC_SCHEMES = frozenset({"ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384"})
 
 S = TypeVar("S", Root, Timestamp, Snapshot, Targets)
 
@@ -110,9 +116,26 @@ def reload(data: bytes) -> TrustedRoot:
         raise SignatureError(f"the root is larger than {LIMITS['root']} bytes")
     metadata = _parse(Root, data)
     _check_signatures(metadata.signed, metadata)
+    public = [_material(key) for key in metadata.signed.keys.values()]
+    if len(set(public)) != len(public):
+        # Else one person could sign twice, under two names, and make a threshold alone.
+        raise SignatureError("the root lists one key under two names")
     if not metadata.signed.consistent_snapshot:
         raise SignatureError("the root does not ask for consistent snapshots")
     return TrustedRoot(data, metadata.signed)
+
+
+def _material(key: Key) -> bytes:
+    """Return a public key in one form only, however its text in the root is laid out."""
+    text = key.keyval.get("public", "")
+    try:
+        if key.keytype == "ed25519":
+            return bytes.fromhex(text)
+        return serialization.load_pem_public_key(text.encode()).public_bytes(
+            serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+    except (ValueError, TypeError, AttributeError, UnsupportedAlgorithm) as error:
+        raise SignatureError("the root lists a key that cannot be read") from error
 
 
 def advance(trusted: TrustedRoot, metadata: Mapping[str, bytes]) -> TrustedRoot:
@@ -151,6 +174,7 @@ def verify(
     _check_fresh(snapshot, moment)
     targets, targets_data = _targets(root, snapshot, metadata)
     _check_fresh(targets, moment)
+    signers = _good_signers(root, targets_data)
     return VerifiedManifest(
         root_version=root.version,
         timestamp_version=timestamp.version,
@@ -159,8 +183,26 @@ def verify(
         timestamp=timestamp_data,
         snapshot=snapshot_data,
         targets=targets_data,
+        expires=min(s.expires for s in (root, timestamp, snapshot, targets)).timestamp(),
+        signers=signers,
+        threshold=root.roles[Targets.type].threshold,
+        oms_keys=model_keys(root),
         models=read_models(targets),
+        denied=read_denied(targets),
     )
+
+
+def model_keys(root: Root) -> tuple[bytes, ...]:
+    """Return the public keys (PEM) that may sign a model: the EC keys of the targets role."""
+    keys = (root.keys[keyid] for keyid in root.roles[Targets.type].keyids)
+    return tuple(key.keyval["public"].encode() for key in keys if key.scheme in EC_SCHEMES)
+
+
+def _good_signers(root: Root, data: bytes) -> tuple[str, ...]:
+    """Return the ids of the keys that signed the list of models, sorted."""
+    metadata = _parse(Targets, data)
+    result = root.get_verification_result(Targets.type, metadata.signed_bytes, metadata.signatures)
+    return tuple(sorted(result.signed))
 
 
 def _timestamp(root: Root, metadata: Mapping[str, bytes], floor: Floor) -> tuple[Timestamp, bytes]:
@@ -247,8 +289,11 @@ def _parse(kind: type[S], data: bytes) -> Metadata[S]:
 def _check_signatures(root: Root, metadata: Metadata[S]) -> None:
     try:
         root.verify_delegate(metadata.signed.type, metadata.signed_bytes, metadata.signatures)
-    except (UnsignedMetadataError, ValueError) as error:
+    except UnsignedMetadataError as error:
         raise SignatureError(f"too few valid signatures: {error}") from error
+    except (RepositoryError, ValueError, RecursionError) as error:
+        # Such as a fraction or deep nesting: neither has the normal form that is signed.
+        raise SignatureError(f"{metadata.signed.type} metadata cannot have been signed") from error
 
 
 def _check_fresh(signed: Signed, moment: datetime) -> None:

@@ -55,7 +55,11 @@ EXIT: Mapping[type[known.ApplianceError], int] = {
     bundles.UnsafeModelError: UNVERIFIED,
     bundles.DamagedModelError: UNVERIFIED,
     bundles.EngineTooOldError: UNVERIFIED,
+    bundles.DeniedModelError: UNVERIFIED,
+    bundles.RevokedPublisherError: UNVERIFIED,
     bundles.MediumError: UNAVAILABLE,
+    bundles.StorageError: UNAVAILABLE,
+    bundles.IncompleteError: UNAVAILABLE,
     PartRefusedError: UNAVAILABLE,
 }
 

@@ -28,6 +28,7 @@ COMMANDS: Mapping[str, str] = {
     "trust": "appliance.cli.trust:trust",
     "bundle": "appliance.cli.bundle:bundle",
     "model": "appliance.cli.model:model",
+    "publisher": "appliance.cli.publisher:publisher",
     "audit": "appliance.cli.audit:audit",
     "retention": "appliance.cli.retention:retention",
     "doctor": "appliance.cli.doctor:doctor",

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import click
 
-from appliance.bundles.library import ModelInfo
-from appliance.cli import presenting
+from appliance.bundles.inventory import ModelInfo
+from appliance.bundles.states import State
+from appliance.cli import model_views, presenting
 from appliance.cli.actor import console_actor
 from appliance.cli.commands import json_option, noun
+from appliance.cli.evaluating import evaluate, validation
 from appliance.cli.invocation import Invocation, pass_invocation
+from appliance.cli.model_keeping import export, pin, retire, unpin, version_option
+from appliance.cli.model_views import value_of
 from appliance.operations.models import ASKING_ROLES
 
 SHORT_DIGEST = 12
 
-version_option = click.option(
-    "--version", metavar="TEXT", help="Which one.  [default: the active one, else the newest]"
-)
-
 
 @noun("model")
 def model() -> None:
-    """Look at models, approve them, make one answer."""
+    """Look at models, agree to them, choose which one answers."""
+
+
+for _command in (evaluate, validation, retire, pin, unpin, export):
+    model.add_command(_command)
 
 
 @model.command("list")
@@ -33,22 +37,29 @@ def list_(invocation: Invocation) -> None:
     Example:
       appliance model list
     """
+    actor = console_actor()
     with invocation.operations() as verbs:
-        models = verbs.models.list(console_actor())
-    columns = ("name", "version", "state", "kind", "for", "size", "digest")
-    invocation.present(
-        [value_of(item) for item in models],
-        lambda: presenting.table(
+        models, pins = verbs.models.list(actor), verbs.models.pins(actor)
+    columns = ("name", "version", "state", "pinned", "kind", "for", "size", "digest")
+
+    def people() -> None:
+        presenting.table(
             columns,
             [
-                (item.name, item.version, item.state, kind_of(item), item.roles,
-                 presenting.size(item.bytes), item.digest[:SHORT_DIGEST])
+                (item.name, item.version, item.state, model_views.pinned(item, pins),
+                 model_views.kind_of(item), item.roles, presenting.size(item.bytes),
+                 item.digest[:SHORT_DIGEST])
                 for item in models
             ],
             empty="the library is empty; `appliance bundle import` brings in a model",
-            spare=("digest", "size"),
-        ),
-    )  # fmt: skip
+            spare=("digest", "size", "pinned"),
+        )  # fmt: skip
+        for hint in model_views.next_steps(models):
+            presenting.remark(hint)
+
+    invocation.present(
+        [{**value_of(item), "pinned": model_views.pinned(item, pins)} for item in models], people
+    )
 
 
 @model.command("show")
@@ -57,26 +68,34 @@ def list_(invocation: Invocation) -> None:
 @json_option
 @pass_invocation
 def show(invocation: Invocation, name: str, version: str | None) -> None:
-    """Show one model with its card: licence, intended use, evaluation.
+    """Show what is known of one model: signers, evaluation, template, card.
+
+    This is what a colleague reads before agreeing to it; the browser shows the same.
 
     \b
     Example:
       appliance model show demo
     """
     with invocation.operations() as verbs:
-        found = verbs.models.show(console_actor(), name, version)
+        dossier = verbs.dossiers.of(console_actor(), name, version)
 
     def people() -> None:
-        presenting.facts(_facts(found))
+        presenting.facts(model_views.facts(dossier))
+        for line in model_views.template_lines(dossier):
+            presenting.say(line)
         presenting.say("")
-        presenting.say(found.card_text.rstrip())
+        presenting.say(dossier.model.card_text.rstrip())
+        for hint in model_views.next_steps([dossier.model]):
+            presenting.remark(hint)
 
-    invocation.present({**value_of(found), "card": found.card_text}, people)
+    invocation.present(model_views.dossier_value(dossier), people)
 
 
 @model.command("approve")
 @click.argument("name")
-@version_option
+@click.option(
+    "--version", metavar="TEXT", help="Which one.  [default: the newest that was evaluated]"
+)
 @click.option(
     "--role",
     "roles",
@@ -84,10 +103,26 @@ def show(invocation: Invocation, name: str, version: str | None) -> None:
     type=click.Choice(sorted(ASKING_ROLES)),
     help="Who may use it; may be repeated.  [default: everyone who may ask]",
 )
+@click.option(
+    "--accept-failed",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="N",
+    help="Agree although exactly N prompts of its evaluation failed.",
+)
 @json_option
 @pass_invocation
-def approve(invocation: Invocation, name: str, version: str | None, roles: tuple[str, ...]) -> None:
-    """Agree that people may use a model. Whoever imported it cannot approve it.
+def approve(
+    invocation: Invocation,
+    name: str,
+    version: str | None,
+    roles: tuple[str, ...],
+    accept_failed: int,
+) -> None:
+    """Agree that people may use an evaluated model. Whoever imported it cannot.
+
+    Read `appliance model show NAME` first. When prompts of its evaluation failed, their number
+    has to be stated, so that nobody agrees to them unknowingly; it is recorded.
 
     \b
     Example:
@@ -95,7 +130,11 @@ def approve(invocation: Invocation, name: str, version: str | None, roles: tuple
     """
     with invocation.operations() as verbs:
         approved = verbs.models.approve(
-            console_actor(), name, version, frozenset(roles) or ASKING_ROLES
+            console_actor(),
+            name,
+            version,
+            frozenset(roles) or ASKING_ROLES,
+            accept_failed=accept_failed,
         )
 
     def people() -> None:
@@ -116,18 +155,40 @@ def approve(invocation: Invocation, name: str, version: str | None, roles: tuple
 def activate(invocation: Invocation, name: str, version: str | None) -> None:
     """Make an approved model the one that answers.
 
-    Its weights are hashed again first. The model that answered until now stays approved.
+    Its weights are hashed again, loaded and tried with a real answer; until then the present
+    model goes on answering, and stays approved afterwards. When anything of this fails, nothing
+    has changed.
 
     \b
     Example:
       appliance model activate demo --version 1.0
     """
     with invocation.operations() as verbs:
-        active = verbs.models.activate(console_actor(), name, version)
-    invocation.present(
-        value_of(active),
-        lambda: presenting.say(f"{active.name} {active.version} answers from now on"),
-    )
+        active = verbs.activation.activate(console_actor(), name, version)
+    _answers(invocation, active)
+
+
+@model.command("rollback")
+@json_option
+@pass_invocation
+def rollback(invocation: Invocation) -> None:
+    """Let the model answer again that answered before the present one.
+
+    \b
+    Example:
+      appliance model rollback
+    """
+    with invocation.operations() as verbs:
+        active = verbs.activation.rollback(console_actor())
+    _answers(invocation, active)
+
+
+def _answers(invocation: Invocation, active: ModelInfo) -> None:
+    def people() -> None:
+        presenting.say(f"{active.name} {active.version} answers from now on")
+        presenting.remark("next: ask it something; `appliance model rollback` goes back one step")
+
+    invocation.present(value_of(active), people)
 
 
 @model.command("verify")
@@ -136,9 +197,9 @@ def activate(invocation: Invocation, name: str, version: str | None) -> None:
 @json_option
 @pass_invocation
 def verify(invocation: Invocation, name: str, version: str | None) -> None:
-    """Hash a model's weights again and compare with what was signed.
+    """Hash a model's files again and compare with what was signed.
 
-    Weights that differ are quarantined at once: no engine loads them any more.
+    Files that differ quarantine the model at once: no engine loads it any more.
 
     \b
     Example:
@@ -146,48 +207,11 @@ def verify(invocation: Invocation, name: str, version: str | None) -> None:
     """
     with invocation.operations() as verbs:
         found = verbs.models.verify(console_actor(), name, version)
-    invocation.present(
-        {**value_of(found), "whole": True},
-        lambda: presenting.say(f"whole: {found.name} {found.version} has SHA-256 {found.digest}"),
-    )
 
+    def people() -> None:
+        presenting.say(f"whole: {found.name} {found.version} has SHA-256 {found.digest}")
+        if found.state is State.QUARANTINED:
+            presenting.remark(f"it stays quarantined: {found.reason}")
+        presenting.remark("next: nothing")
 
-def kind_of(found: ModelInfo) -> str:
-    """Return what a reader must know before anything else."""
-    return presenting.DEMO_LABEL if found.demo else "as its card says"
-
-
-def value_of(found: ModelInfo) -> dict[str, object]:
-    """Return a model as JSON values."""
-    return {
-        "id": found.id,
-        "name": found.name,
-        "version": found.version,
-        "digest": found.digest,
-        "state": str(found.state),
-        "reason": found.reason,
-        "demo": found.demo,
-        "kind": kind_of(found),
-        "roles": sorted(found.roles),
-        "bytes": found.bytes,
-        "context_tokens": found.context_tokens,
-        "publisher": found.publisher,
-        "imported_by": found.imported_by,
-        "approved_by": found.approved_by,
-    }
-
-
-def _facts(found: ModelInfo) -> dict[str, object]:
-    return {
-        "name": found.name,
-        "version": found.version,
-        "kind": kind_of(found),
-        "state": f"{found.state}: {found.reason}" if found.reason else found.state,
-        "for": found.roles,
-        "size": presenting.size(found.bytes),
-        "context": f"{found.context_tokens} tokens",
-        "sha-256": found.digest,
-        "imported by": found.imported_by,
-        "approved by": found.approved_by,
-        "since": presenting.moment(found.changed),
-    }
+    invocation.present({**value_of(found), "whole": True}, people)

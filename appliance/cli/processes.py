@@ -27,6 +27,7 @@ from appliance.errors import ApplianceError
 
 PR_SET_PDEATHSIG = 1
 BOOT_FAILED = 3
+WORKER_ENDED = 1
 GRACE_S = 5
 
 
@@ -39,7 +40,11 @@ class Program(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
         options: dict[str, Any],
         exit_code_of: Callable[[ApplianceError], int],
         report: Callable[[ApplianceError], None],
+        *,
+        once: bool = False,
     ) -> None:
+        """With `once` the program ends when its worker does, instead of starting another."""
+        self._once = once
         self._make = make
         self._options = options
         self._exit_code_of = exit_code_of
@@ -51,6 +56,8 @@ class Program(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
 
     def load_config(self) -> None:
         hooks = {"post_fork": _after_fork, "post_worker_init": self._ready}
+        if self._once:
+            hooks["child_exit"] = _end_with_worker
         for name, value in {**self._options, **hooks}.items():
             self.cfg.set(name, value)
 
@@ -157,3 +164,7 @@ def die_with_parent(parent: int, number: signal.Signals) -> None:
 
 def _after_fork(server: Any, worker: Any) -> None:
     die_with_parent(server.pid, signal.SIGKILL)
+
+
+def _end_with_worker(server: Any, worker: Any) -> None:
+    raise HaltServer("the worker ended", WORKER_ENDED)

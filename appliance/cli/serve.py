@@ -1,18 +1,20 @@
 """`appliance serve ledger|engine|gateway`: one program in the foreground, for containers.
 
 Each program imports its own part when it is made: the ledger never loads llama.cpp, the engine
-never loads the database, and a part that died is back sooner.
+never loads the database, and a part that died is back sooner. The engine starts `serve model`, a
+process for each model that it holds; only there llama.cpp is loaded.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -28,11 +30,15 @@ from appliance.cli.processes import (
 )
 from appliance.config import Config
 from appliance.errors import NotInitialisedError
+from appliance.inference.sockets import socket_name
 
 Made = tuple[Callable[..., Any], Callable[[], None]]
 PARTS = ("ledger", "engine", "gateway")
+MODEL = "model"
 LEDGER_THREADS = 64
-ENGINE_THREADS = 128
+# Looks at the state of models, and now and then an activation that waits for one.
+ENGINE_THREADS = 32
+MODEL_THREADS = 128
 
 
 def make_ledger(config: Config) -> Made:
@@ -54,10 +60,43 @@ def make_ledger(config: Config) -> Made:
 
 
 def make_engine(config: Config) -> Made:
-    """Return the model's service; weights load in the background after this returns."""
+    """Return the service that holds the models' processes; the active one loads after this."""
+    from appliance.inference.engine import EngineModel
+    from appliance.inference.manager import Manager
+    from appliance.inference.model_process import ModelProcess, Site
+    from appliance.inference.seats import Patience
+    from appliance.inference.sockets import SocketFolder
+    from appliance.llama.control import create_app
+    from appliance.llama.library_view import ACTIVE_FILE, read_active
+
+    paths = config.paths
+    paths.engines.mkdir(mode=0o700, exist_ok=True)
+    for left in paths.engines.glob("*.sock"):  # by processes that died with an earlier engine
+        left.unlink()
+    site = Site(config.state, paths.library, SocketFolder(paths.engines), config.engine)
+
+    def active() -> EngineModel | None:
+        found = read_active(paths.library)
+        return EngineModel(**vars(found)) if found else None
+
+    manager = Manager(
+        paths.library / ACTIVE_FILE,
+        active,
+        lambda model: ModelProcess(site, model),
+        Patience(drain=config.engine.drain_s),
+    )
+    manager.start()
+    return create_app(manager), manager.close
+
+
+def make_model(given: dict[str, Any]) -> Made:
+    """Return the service of one model, which begins to load; `given` comes from its parent."""
+    from appliance.config import Engine
+    from appliance.llama.library_view import parse_model
     from appliance.llama.server import create_app
 
-    application = create_app(config.paths.library, config.engine)
+    library, settings = Path(given["library"]), Engine(**given["settings"])
+    application = create_app(library, parse_model(given["model"]), settings)
     return application, application.extensions["llama"].close
 
 
@@ -74,6 +113,7 @@ def make_gateway(config: Config) -> Made:
     appliance = assemble(config, ledger=LedgerClient(config.paths.ledger_socket))
     operations = operations_for(appliance)
     appliance.library.settle()  # a crash may have left the engine's note ahead of the database
+    operations.trusting.settle()  # nor may a model answer that its publisher has withdrawn
     closed = operations.asking.reconcile()
     recorder, part = Recorder(appliance.ledger), system("gateway")
     recorder.note(
@@ -119,10 +159,11 @@ def threads_of(config: Config, part: str) -> int:
 
 
 @click.command()
-@click.argument("part", type=click.Choice(PARTS))
+@click.argument("part", type=click.Choice((*PARTS, MODEL)), metavar="{ledger|engine|gateway}")
 @click.option("--parent", type=int, hidden=True, help="stop when this process ends")
+@click.option("--given", hidden=True, help="which model, from where, and where to listen")
 @click.pass_obj
-def serve(context: Any, part: str, parent: int | None) -> None:
+def serve(context: Any, part: str, parent: int | None, given: str | None) -> None:
     """Run one of the three programs in the foreground.
 
     Meant for containers and for service managers; on one machine `appliance run` starts all
@@ -130,16 +171,42 @@ def serve(context: Any, part: str, parent: int | None) -> None:
 
     Example: appliance --state /var/lib/appliance serve ledger
     """
+    if part == MODEL:
+        _serve_model(parent, given)
     if parent is not None:
         die_with_parent(parent, signal.SIGTERM)
     config: Config = context.config
     if not config.state.is_dir():
         raise NotInitialisedError(f"there is no state folder {config.state}")
+    _settle_down()
+    with durable.exclusive(_lock(config, part), f"the {part} of {config.state}"):
+        sys.exit(run_program(_program(config, part)))
+
+
+def _serve_model(parent: int | None, given: str | None) -> NoReturn:
+    """Serve one model for the process that started this one; ends with it, and when it fails."""
+    if parent is None or given is None:
+        raise click.UsageError("the engine starts this part itself; see `appliance serve engine`")
+    die_with_parent(parent, signal.SIGKILL)
+    wanted = json.loads(given)
+    _settle_down()
+    # A short address: a socket's has at most 107 bytes, and the folder's path may be longer.
+    os.chdir(wanted["sockets"])
+    bind = f"unix:{socket_name(wanted['model']['digest'])}"
+    program = Program(
+        make=lambda: make_model(wanted),
+        options=options(bind, MODEL_THREADS, MODEL),
+        exit_code_of=exit_code_of,
+        report=report,
+        once=True,
+    )
+    sys.exit(run_program(program))
+
+
+def _settle_down() -> None:
     harden_process()
     log_plainly()
     os.environ.pop("GUNICORN_CMD_ARGS", None)  # settings come from one place
-    with durable.exclusive(_lock(config, part), f"the {part} of {config.state}"):
-        sys.exit(run_program(_program(config, part)))
 
 
 def _lock(config: Config, part: str) -> Path:

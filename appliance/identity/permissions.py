@@ -29,7 +29,11 @@ class Permission(StrEnum):
     MODELS_LIST = "models.list"
     MODELS_IMPORT = "models.import"
     MODELS_APPROVE = "models.approve"
+    MODELS_EVALUATE = "models.evaluate"
+    MODELS_VALIDATION = "models.validation"
     MODELS_ACTIVATE = "models.activate"
+    MODELS_PIN = "models.pin"
+    MODELS_RETIRE = "models.retire"
     PUBLISHERS_TRUST = "publishers.trust"
     RECORD_READ = "record.read"
     RECORD_VERIFY = "record.verify"
@@ -78,14 +82,20 @@ GRANTS: Mapping[Role, frozenset[Permission]] = MappingProxyType(
                 Permission.OWN_PASSWORD,
                 Permission.MODELS_LIST,
                 Permission.MODELS_IMPORT,
+                Permission.MODELS_EVALUATE,
+                Permission.MODELS_VALIDATION,
             }
         ),
         Role.APPROVER: frozenset(
             {
                 Permission.OWN_PASSWORD,
                 Permission.MODELS_LIST,
+                Permission.MODELS_EVALUATE,
+                Permission.MODELS_VALIDATION,
                 Permission.MODELS_APPROVE,
                 Permission.MODELS_ACTIVATE,
+                Permission.MODELS_PIN,
+                Permission.MODELS_RETIRE,
             }
         ),
         Role.ADMINISTRATOR: frozenset(
@@ -97,7 +107,8 @@ GRANTS: Mapping[Role, frozenset[Permission]] = MappingProxyType(
                 Permission.METRICS_READ,
             }
         ),
-        Role.AUDITOR: _RECORD | {Permission.OWN_PASSWORD},
+        Role.AUDITOR: _RECORD
+        | {Permission.OWN_PASSWORD, Permission.MODELS_LIST, Permission.MODELS_VALIDATION},
         # Acts for the people the record is about: reads it for a stated purpose, erases, holds.
         Role.PRIVACY_OFFICER: _CONTENT
         | {
@@ -117,8 +128,12 @@ GRANTS: Mapping[Role, frozenset[Permission]] = MappingProxyType(
             Permission.KEYS_CREATE,
             Permission.MODELS_LIST,
             Permission.MODELS_IMPORT,
+            Permission.MODELS_EVALUATE,
+            Permission.MODELS_VALIDATION,
             Permission.MODELS_APPROVE,
             Permission.MODELS_ACTIVATE,
+            Permission.MODELS_PIN,
+            Permission.MODELS_RETIRE,
             Permission.PUBLISHERS_TRUST,
         },
         Role.SYSTEM: frozenset(),

@@ -7,9 +7,12 @@ The same test suite runs against each. Not here: who may ask (policy), what is r
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import re
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
+
+from appliance.errors import BadInputError
 
 Role = Literal["system", "user", "assistant"]
 FinishReason = Literal["stop", "length"]
@@ -72,28 +75,98 @@ class Finished:
 Progress = Queued | Delta | Finished
 
 
+_DIGEST = re.compile("[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class EngineModel:
+    """A model as `active.json` names it: what an engine needs to load exactly that one.
+
+    Digests are SHA-256 in hex; null means the weights' own chat template, and no list of chunk
+    digests. `context_tokens` 0: as many as the model was trained for.
+    """
+
+    name: str
+    version: str
+    digest: str
+    context_tokens: int = 0
+    template_sha256: str | None = None
+    chunks_sha256: str | None = None
+
+    @classmethod
+    def parse(cls, value: object) -> EngineModel:
+        """Return the model in a JSON object; raise BadInputError when it makes no sense."""
+        given = value if isinstance(value, Mapping) else {}
+        name, version, digest = (given.get(key) for key in ("name", "version", "digest"))
+        tokens = given.get("context_tokens") or 0
+        template, listed = given.get("template_sha256"), given.get("chunks_sha256")
+        if not (isinstance(name, str) and isinstance(version, str) and _is_digest(digest)):
+            raise BadInputError("a model is named by name, version and SHA-256")
+        if not all(item is None or _is_digest(item) for item in (template, listed)):
+            raise BadInputError("template_sha256 and chunks_sha256 are SHA-256 in hex, or null")
+        if type(tokens) is not int or tokens < 0:
+            raise BadInputError("context_tokens is not a count")
+        return cls(name, version, str(digest), tokens, template, listed)
+
+    def answers_as(self, other: EngineModel | None) -> bool:
+        """Tell whether both give the same answers; how the weights are hashed is no matter."""
+        return other is not None and (
+            (self.digest, self.context_tokens, self.template_sha256)
+            == (other.digest, other.context_tokens, other.template_sha256)
+        )
+
+    def to_json(self) -> dict[str, object]:
+        return dict(vars(self))
+
+
+def _is_digest(value: object) -> bool:
+    return isinstance(value, str) and _DIGEST.fullmatch(value) is not None
+
+
+@dataclass(frozen=True)
+class EngineSeat:
+    """One model's process: what it is for (active, candidate, draining) and how it stands."""
+
+    name: str
+    version: str
+    digest: str
+    role: str
+    state: str
+    detail: str = ""
+
+
 @dataclass(frozen=True)
 class EngineStatus:
-    """What an engine says of itself. `digest` is null unless a model is loaded."""
+    """What an engine says of itself. `digest` is null unless a model is loaded.
+
+    `seats` are all processes there are, where an engine has one per model.
+    """
 
     state: Literal["loading", "ready", "empty", "down"]
     digest: str | None = None
     context_tokens: int = 0
     waiting: int = 0
     detail: str = ""
+    running: int = 0
+    seats: tuple[EngineSeat, ...] = ()
 
 
 class Engine(Protocol):
-    """One place that answers.
+    """One place that answers, with a process for each model that it holds.
 
-    `generate` raises EngineUnavailableError (down, loading, died midway, or another model is
-    loaded than `digest`), ContextOverflowError, or BadInputError. Closing the iterator cancels
-    the request and frees the engine. The last value is always `Finished`, unless it raises.
+    `generate` raises EngineUnavailableError (down, loading, died midway, or `digest` is no model
+    that it holds), ContextOverflowError, or BadInputError. Closing the iterator cancels the
+    request and frees the engine. The last value is always `Finished`, unless it raises.
     """
 
-    def status(self) -> EngineStatus: ...
+    def status(self, digest: str | None = None) -> EngineStatus:
+        """Return how the named model's process stands, the active one's without a name.
 
-    def count_tokens(self, messages: tuple[Message, ...]) -> int:
+        `empty` for a model that is not held. Never raises.
+        """
+        ...
+
+    def count_tokens(self, digest: str, messages: tuple[Message, ...]) -> int:
         """Return how many tokens the rendered prompt has, template included."""
         ...
 
@@ -103,6 +176,23 @@ class Engine(Protocol):
         """Let go of connections; running answers of other threads end with an error."""
         ...
 
+    def prepare(self, model: EngineModel) -> None:
+        """Load a model beside the active one, until it has written a first token.
+
+        Raises EngineDownError when there is no engine to ask, ConflictError when there is no room
+        yet, EngineUnavailableError with the reason when the model cannot answer: then nothing has
+        changed.
+        """
+        ...
+
+    def release(self, digest: str) -> None:
+        """Let go of a model that is not the active one any more, once its answers have ended."""
+        ...
+
+    def stop(self, digest: str) -> None:
+        """End a model's process at once, its running answers too: it may not be used."""
+        ...
+
     def reload(self) -> None:
-        """Ask the engine to load the model that the library names as active now."""
+        """Follow what the library names as active now; what nothing allows any more ends."""
         ...

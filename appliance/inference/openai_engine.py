@@ -1,4 +1,4 @@
-"""`Engine` over HTTP: our own llama.cpp process on a Unix socket, or any server like OpenAI's.
+"""`Engine` over HTTP at one place: one of our own sockets, or any server like OpenAI's.
 
 Guarantee: every failure of the other side arrives as an ApplianceError; a process that dies
 midway is EngineUnavailableError, whatever the network layer calls it. Closing the iterator of
@@ -19,20 +19,30 @@ import httpx
 from appliance.errors import (
     ApplianceError,
     BadInputError,
+    ConflictError,
     ContextOverflowError,
     EngineDownError,
     EngineUnavailableError,
     TooLargeError,
 )
-from appliance.inference.engine import EngineStatus, Generation, Message, Progress
+from appliance.inference.engine import (
+    EngineModel,
+    EngineSeat,
+    EngineStatus,
+    Generation,
+    Message,
+    Progress,
+)
 from appliance.inference.events import EngineSaidError, lines, progress
 from appliance.inference.messages import clean_text
 
 # Codes and types by which servers say "too long" (ours and OpenAI's; llama-server's).
 OVERFLOW = frozenset({"context_length_exceeded", "exceed_context_size_error"})
-STATES = frozenset({"loading", "ready", "empty"})
+STATES = frozenset({"loading", "ready", "empty", "down"})
 MAX_ERROR_CHARACTERS = 500
 STATUS_S = 3.0
+# Longer than the engine itself waits for a model that does not get ready.
+PREPARE_S = 1_000.0
 
 
 class OpenAIEngine:
@@ -62,8 +72,11 @@ class OpenAIEngine:
     def close(self) -> None:
         self._client.close()
 
-    def status(self) -> EngineStatus:
-        """Return what the engine says; `down` when it says nothing. Never raises."""
+    def status(self, digest: str | None = None) -> EngineStatus:
+        """Return what the server says; `down` when it says nothing. Never raises.
+
+        One place has one answer, whatever `digest` is.
+        """
         try:
             body = self._call("GET", "/status", timeout=STATUS_S)
         except ApplianceError as error:
@@ -77,11 +90,14 @@ class OpenAIEngine:
             context_tokens=_count(body, "context_tokens"),
             waiting=_count(body, "waiting"),
             detail=str(body.get("detail", "")),
+            running=_count(body, "running"),
+            seats=_seats(body.get("seats")),
         )
 
-    def count_tokens(self, messages: tuple[Message, ...]) -> int:
+    def count_tokens(self, digest: str, messages: tuple[Message, ...]) -> int:
         """Return the exact size of the rendered prompt, template included."""
-        return _count(self._call("POST", "/tokenize", {"messages": _plain(messages)}), "tokens")
+        body = {"model": digest, "messages": _plain(messages)}
+        return _count(self._call("POST", "/tokenize", body), "tokens")
 
     def generate(self, request: Generation) -> Generator[Progress, None, None]:
         """Yield the progress of one answer; see `Engine` for the errors."""
@@ -91,8 +107,19 @@ class OpenAIEngine:
                 raise _error(response.status_code, response.read())
             yield from progress(lines(response.iter_bytes()))
 
+    def prepare(self, model: EngineModel) -> None:
+        # Reached and refused is not the same here as an engine that is not there.
+        body = {"model": model.to_json()}
+        self._call("POST", "/prepare", body, timeout=PREPARE_S, refused=EngineUnavailableError)
+
+    def release(self, digest: str) -> None:
+        self._call("POST", "/release", {"digest": digest})
+
+    def stop(self, digest: str) -> None:
+        self._call("POST", "/stop", {"digest": digest})
+
     def reload(self) -> None:
-        self._call("POST", "/reload")
+        self._call("POST", "/reload", {})
 
     def _call(
         self,
@@ -100,12 +127,13 @@ class OpenAIEngine:
         path: str,
         body: Mapping[str, Any] | None = None,
         timeout: float | None = None,
+        refused: type[EngineUnavailableError] = EngineDownError,
     ) -> Mapping[str, Any]:
         limit = httpx.USE_CLIENT_DEFAULT if timeout is None else httpx.Timeout(timeout)
         with _translated():
             response = self._client.request(method, path, json=body, timeout=limit)
         if not response.is_success:
-            raise _error(response.status_code, response.content)
+            raise _error(response.status_code, response.content, refused)
         return _object(response.content)
 
 
@@ -148,7 +176,9 @@ def _plain(messages: tuple[Message, ...]) -> list[dict[str, str]]:
     return [{"role": message.role, "content": clean_text(message.content)} for message in messages]
 
 
-def _error(status: int, data: bytes) -> ApplianceError:
+def _error(
+    status: int, data: bytes, refused: type[EngineUnavailableError] = EngineDownError
+) -> ApplianceError:
     """Return the error that a server's answer means, by its code first, then its status."""
     said = _object(data).get("error")
     said = said if isinstance(said, Mapping) else {"message": said}
@@ -158,10 +188,12 @@ def _error(status: int, data: bytes) -> ApplianceError:
         return ContextOverflowError(message, hint=hint)
     if status == httpx.codes.REQUEST_ENTITY_TOO_LARGE:
         return TooLargeError(message, hint=hint)
+    if said.get("code") == ConflictError.code:
+        return ConflictError(message, hint=hint)
     if status in (400, 422) or said.get("code") == BadInputError.code:
         return BadInputError(message, hint=hint)
     if status != httpx.codes.OK:
-        return EngineDownError(message, hint=hint)
+        return refused(message, hint=hint)
     return EngineUnavailableError(message, hint=hint)
 
 
@@ -172,6 +204,17 @@ def _object(data: bytes) -> Mapping[str, Any]:
     except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
+
+
+def _seats(value: object) -> tuple[EngineSeat, ...]:
+    """Return the processes in a status; whatever else is there is left out."""
+    items = value if isinstance(value, list) else []
+    names = EngineSeat.__annotations__
+    return tuple(
+        EngineSeat(**{name: str(item.get(name, "")) for name in names})
+        for item in items
+        if isinstance(item, Mapping)
+    )
 
 
 def _count(body: Mapping[str, Any], name: str) -> int:

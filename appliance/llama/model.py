@@ -15,20 +15,25 @@ from appliance.config import Engine as Settings
 from appliance.llama.context import Cancel, Context
 from appliance.llama.cores import default_threads
 from appliance.llama.events import Done, FinishReason, Piece
-from appliance.llama.library_view import ActiveModel, verified
+from appliance.llama.library_view import ActiveModel, read_template, verified
 from appliance.llama.prompt import PromptWriter, Turn
 from appliance.llama.sampling import Sampling
 from appliance.llama.text import PieceDecoder, StopMatcher
 from appliance.llama.weights import Weights
 
+HELLO = (Turn("user", "Hello"),)
+
 
 class Model:
     """One active model, loaded and ready."""
 
-    def __init__(self, weights: Weights, context: Context, context_tokens: int) -> None:
+    def __init__(
+        self, weights: Weights, context: Context, context_tokens: int, template: str | None = None
+    ) -> None:
+        """Join the parts; `template` takes the place of the weights' own chat template."""
         self.digest = weights.digest
         self.context_tokens = context_tokens
-        self.prompts = PromptWriter(weights, context_tokens)
+        self.prompts = PromptWriter(weights, context_tokens, template)
         self._weights = weights
         self._context = context
 
@@ -38,6 +43,15 @@ class Model:
 
     def count(self, turns: Sequence[Turn]) -> int:
         return len(self.prompts.tokens(turns))
+
+    def warm_up(self) -> None:
+        """Write one token, so that the first person does not wait for what comes up only then.
+
+        Raises what a question would raise: a model that cannot answer `Hello` is not ready.
+        """
+        sampling = Sampling(max_tokens=1, temperature=0.0, top_p=1.0, seed=None, stop=())
+        for _ in self.answer(self.prepare(HELLO, sampling), sampling, Cancel()):
+            pass
 
     def answer(
         self, prompt: Sequence[int], sampling: Sampling, cancel: Cancel
@@ -66,12 +80,13 @@ class Model:
 
 def load(folder: Path, active: ActiveModel, settings: Settings) -> Model:
     """Return the active model, its file verified; see `library_view` and `Weights` for errors."""
-    with verified(folder, active.digest) as source:
+    template = read_template(folder, active.template_sha256)
+    with verified(folder, active.digest, active.chunks_sha256) as source:
         weights = Weights(source)
     tokens = context_length(settings.context_tokens or active.context_tokens, weights)
     threads = settings.threads or default_threads()
     context = Context(weights, context_tokens=tokens, threads=threads)
-    return Model(weights, context, tokens)
+    return Model(weights, context, tokens, template)
 
 
 def context_length(wanted: int, weights: Weights) -> int:

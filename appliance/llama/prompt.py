@@ -1,7 +1,7 @@
 """From a conversation to the exact tokens that a model reads, turns kept apart for certain.
 
 Guarantee: the control tokens in a prompt are the template's own. Messages are made safe before
-the model's template (sandboxed Jinja from the GGUF's metadata) sees them. A prompt that cannot
+the model's template (Jinja, in a process of its own: `rendering`) sees them. A prompt that cannot
 fit is refused with numbers before anything is decoded, and an enormous one before it is even
 tokenized. Not here: dropping old turns, which is for whoever knows the conversation.
 """
@@ -12,10 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import jinja2
-from llama_cpp.llama_chat_format import Jinja2ChatFormatter
-
-from appliance.errors import BadInputError, ContextOverflowError, EngineUnavailableError
+from appliance.errors import BadInputError, ContextOverflowError
+from appliance.llama.rendering import RefusedByTemplateError, Renderer
 from appliance.llama.text import Neutraliser, without_surrogates
 from appliance.llama.weights import Weights
 
@@ -63,24 +61,23 @@ def _turn(item: object) -> Turn:
 class PromptWriter:
     """Renders, tokenizes and bounds conversations for one model and one context length."""
 
-    def __init__(self, weights: Weights, context_tokens: int) -> None:
-        """Raise EngineUnavailableError when the model's own template is not valid."""
-        own = weights.metadata("tokenizer.chat_template")
+    def __init__(self, weights: Weights, context_tokens: int, template: str | None = None) -> None:
+        """Use `template` where one is given, the weights' own otherwise.
+
+        Raises EngineUnavailableError when it is not valid, or too much to compile.
+        """
+        own = template or weights.metadata("tokenizer.chat_template")
         template = own or CHATML
         self.brings_template = own is not None
         self._weights = weights
         self._context = context_tokens
-        self._bos_text = weights.text_of(weights.bos)
         self._neutralise = Neutraliser(weights.control_texts(template))
         self._most_bytes = context_tokens * min(weights.longest_piece, BYTES_PER_TOKEN)
-        try:
-            self._formatter = Jinja2ChatFormatter(
-                template, eos_token=weights.text_of(weights.eos), bos_token=self._bos_text
-            )
-        except jinja2.TemplateError as error:
-            raise EngineUnavailableError(
-                f"the model's chat template is not valid: {error}; it was not loaded"
-            ) from error
+        # Room for a template's own words; far beyond it a prompt can fit no context.
+        self._most_characters = 2 * self._most_bytes + len(template) + 65_536
+        self._renderer = Renderer(
+            template, eos=weights.text_of(weights.eos), bos=weights.text_of(weights.bos)
+        )
 
     def write(self, turns: Sequence[Turn], max_tokens: int) -> list[int]:
         """Return the prompt's tokens; raise ContextOverflowError when no answer would fit."""
@@ -104,22 +101,25 @@ class PromptWriter:
         return tokens
 
     def render(self, turns: Sequence[Turn]) -> str:
-        """Return the conversation as the model's template writes it, messages made safe."""
+        """Return the conversation as the model's template writes it, messages made safe.
+
+        Raises BadInputError in the template's words, EngineUnavailableError beyond its limits.
+        """
         safe = [Turn(turn.role, self._neutralise(turn.content)) for turn in turns]
         try:
             return self._format(safe)
-        except _TEMPLATE_ERRORS as error:
+        except RefusedByTemplateError as error:
             folded = _fold_system(safe)
             if folded is None:
                 raise _refused(error) from error
         try:
             return self._format(folded)
-        except _TEMPLATE_ERRORS as error:
+        except RefusedByTemplateError as error:
             raise _refused(error) from error
 
     def _format(self, turns: Sequence[Turn]) -> str:
         messages = [{"role": turn.role, "content": turn.content} for turn in turns]
-        return str(self._formatter(messages=messages).prompt)
+        return self._renderer.render(messages, self._most_characters)
 
     def _bound(self, turns: Sequence[Turn]) -> None:
         """Refuse what is too long by its bytes alone, so that a huge line costs nothing."""
@@ -129,10 +129,6 @@ class PromptWriter:
                 f"the conversation has {size} bytes; this model holds {self._context} tokens, "
                 f"at most {self._most_bytes} bytes; nothing was asked"
             )
-
-
-# A template raises ValueError through its own `raise_exception`, and TypeError on odd input.
-_TEMPLATE_ERRORS = (jinja2.TemplateError, ValueError, TypeError)
 
 
 def _refused(error: Exception) -> BadInputError:

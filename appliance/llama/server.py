@@ -1,64 +1,49 @@
-"""The engine over HTTP, for a Unix socket that only the gateway can open.
+"""One model's process over HTTP, for a Unix socket that only gateway and manager can open.
 
 Guarantee: every request gets an answer or an error with a code; a caller who leaves frees the
 engine within one token, or within a heartbeat while the prompt is read. Prompts and answers are
 never logged. Not here: users, policy, the record; whoever can open the socket may ask.
 
-Routes: POST /v1/chat/completions, POST /tokenize, POST /reload, GET /status, GET /healthz.
+Routes: POST /v1/chat/completions, POST /tokenize, GET /status, GET /healthz.
 """
 
 from __future__ import annotations
 
-import logging
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 from flask import Flask, Response, jsonify, request
-from werkzeug.exceptions import HTTPException
 
 from appliance.clock import Clock, System, new_id
 from appliance.config import Engine as Settings
-from appliance.errors import (
-    ApplianceError,
-    BadInputError,
-    EngineUnavailableError,
-    NotFoundError,
-    TooLargeError,
-    fault_of,
-)
+from appliance.errors import BadInputError, EngineUnavailableError
 from appliance.llama import sampling as sampling_rules
 from appliance.llama.events import Done, Failed, Piece, Waiting, Working
+from appliance.llama.library_view import ActiveModel
 from appliance.llama.model import Model
 from appliance.llama.prompt import parse_turns
-from appliance.llama.wire import DONE, Answer, comment, error_body, event, status_of
+from appliance.llama.refusing import WrongModel, add_errors, json_body
+from appliance.llama.wire import DONE, Answer, comment, error_body, event
 from appliance.llama.worker import Job, Worker
 
-LOG = logging.getLogger("appliance.llama")
 MAX_BODY_BYTES = 16 * 1_048_576
 HEARTBEAT_S = 0.5
-HTTP_ERRORS: Mapping[int, type[ApplianceError]] = {
-    404: NotFoundError,
-    405: BadInputError,
-    413: TooLargeError,
-}
 
 
-class WrongModel(EngineUnavailableError):  # noqa: N818 - the name says it
-    """Another model is loaded than the request names."""
-
-
-def create_app(library: Path, settings: Settings, *, clock: Clock | None = None) -> Flask:
-    """Return the engine's application; the active model begins to load at once, in background.
+def create_app(
+    library: Path, model: ActiveModel, settings: Settings, *, clock: Clock | None = None
+) -> Flask:
+    """Return the application of one model, which begins to load at once, in background.
 
     To be called in the process that serves (gunicorn without `preload_app`), since threads do
     not survive a fork. `app.extensions["llama"]` is the `Worker`; its `close` ends the thread.
     """
     app = Flask("appliance.llama")
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
-    worker = Worker(library, settings)
+    worker = Worker(library, model, settings)
     app.extensions["llama"] = worker
-    _add_errors(app)
+    add_errors(app)
     _add_state_routes(app, worker)
     _add_model_routes(app, worker, settings, clock or System())
     worker.start()
@@ -74,24 +59,20 @@ def _add_state_routes(app: Flask, worker: Worker) -> None:
     def status() -> Response:
         return jsonify(_status(worker))
 
-    @app.post("/reload")
-    def reload() -> tuple[Response, int]:
-        worker.reload()
-        return jsonify(_status(worker)), 202
-
 
 def _add_model_routes(app: Flask, worker: Worker, settings: Settings, clock: Clock) -> None:
     limits = sampling_rules.Limits(settings.max_answer_tokens, settings.temperature_percent / 100)
 
     @app.post("/tokenize")
     def tokenize() -> Response:
-        model = _loaded(worker)
-        turns = parse_turns(_body().get("messages"))
+        body = json_body()
+        model = _named(worker, body["model"]) if "model" in body else _loaded(worker)
+        turns = parse_turns(body.get("messages"))
         return jsonify(tokens=model.count(turns), context=model.context_tokens)
 
     @app.post("/v1/chat/completions")
     def chat() -> Response:
-        body = _body()
+        body = json_body()
         stream = body.get("stream", False)
         if not isinstance(stream, bool):
             raise BadInputError("stream must be true or false")
@@ -107,28 +88,6 @@ def _add_model_routes(app: Flask, worker: Worker, settings: Settings, clock: Clo
         response.call_on_close(job.cancel)
         response.headers["Cache-Control"] = "no-store"
         return response
-
-
-def _add_errors(app: Flask) -> None:
-    @app.errorhandler(ApplianceError)
-    def refused(error: ApplianceError) -> tuple[Response, int]:
-        return jsonify(error_body(error)), 409 if isinstance(error, WrongModel) else status_of(
-            error
-        )
-
-    @app.errorhandler(HTTPException)
-    def not_served(error: HTTPException) -> tuple[Response, int]:
-        status = error.code or 500
-        kind = HTTP_ERRORS.get(status, BadInputError if status < 500 else ApplianceError)
-        return jsonify(
-            error_body(kind(f"the request was not served: {error.name.lower()}"))
-        ), status
-
-    @app.errorhandler(Exception)
-    def failed(error: Exception) -> tuple[Response, int]:
-        LOG.error("a request failed: %s", fault_of(error))
-        message = f"the engine failed ({type(error).__name__}); nothing was asked"
-        return jsonify(error_body(ApplianceError(message))), 500
 
 
 def _status(worker: Worker) -> dict[str, object]:
@@ -159,16 +118,6 @@ def _named(worker: Worker, digest: object) -> Model:
     if digest != model.digest:
         raise WrongModel(f"another model is loaded ({model.digest}); nothing was asked")
     return model
-
-
-def _body() -> Mapping[str, object]:
-    try:
-        body = request.get_json(force=True)
-    except (RecursionError, UnicodeError) as error:
-        raise BadInputError("the body is not JSON") from error
-    if not isinstance(body, dict):
-        raise BadInputError("the body must be a JSON object")
-    return body
 
 
 def _stream(job: Job, answer: Answer) -> Iterator[bytes]:

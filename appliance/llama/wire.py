@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from appliance.errors import (
     ApplianceError,
     BadInputError,
+    ConflictError,
     NotFoundError,
     TooLargeError,
     UnavailableError,
@@ -25,6 +26,7 @@ STATUS: tuple[tuple[type[ApplianceError], int], ...] = (
     (TooLargeError, 413),
     (BadInputError, 400),
     (NotFoundError, 404),
+    (ConflictError, 409),
     (UnavailableError, 503),
 )
 

@@ -1,9 +1,9 @@
 """The one thread that owns the model: loads it, answers in order, lets go of what is cancelled.
 
 Guarantee: a job ends with exactly one of `Done`, `Failed` or silence after `cancel`; nothing a
-job does stops the thread. Loading waits for the answer that runs, never the other way round.
+job does stops the thread. The model is `ready` only after it has written a token.
 Not here: HTTP. Not here either: a way to survive an abort inside llama.cpp; that ends the
-process, whose supervisor starts a new one.
+process, whose manager starts a new one.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from appliance.config import Engine as Settings
 from appliance.errors import ApplianceError, EngineUnavailableError, fault_of
 from appliance.llama.context import Cancel, Cancelled
 from appliance.llama.events import Done, Event, Failed, Waiting, Working
-from appliance.llama.library_view import ActiveModel, read_active
+from appliance.llama.library_view import ActiveModel
 from appliance.llama.model import Model, load
 from appliance.llama.sampling import Sampling
 from appliance.llama.scheduler import Fifo
@@ -74,17 +74,17 @@ class Job:
 
 
 class Worker:
-    """Runs jobs one after another on the model that the library names as active."""
+    """Runs jobs one after another on the one model of this process."""
 
-    def __init__(self, library: Path, settings: Settings) -> None:
+    def __init__(self, library: Path, active: ActiveModel, settings: Settings) -> None:
         self._library = library
+        self._active = active
         self._settings = settings
         self._changed = threading.Condition()
         self._tickets = itertools.count()
         self._fifo = Fifo(MOST_WAITING)
         self._jobs: dict[int, Job] = {}
         self._state = State("loading")
-        self._reload = True
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="llama", daemon=True)
 
@@ -118,18 +118,6 @@ class Worker:
             self._changed.notify_all()
             return job
 
-    def reload(self) -> None:
-        """Load what `active.json` names now, unless it is loaded; requests that wait fail."""
-        with self._changed:
-            loaded = self._state.model
-            if loaded is not None and self._active_digest() == loaded.digest:
-                return
-            self._state = State("loading")
-            self._reload = True
-            for ticket in self._fifo.waiting:
-                self._drop(ticket).inbox.put(Failed(_model_gone()))
-            self._changed.notify_all()
-
     def close(self) -> None:
         """End the running job and the thread."""
         with self._changed:
@@ -143,32 +131,17 @@ class Worker:
             self._thread.join(STOP_WAIT_S)
         atexit.unregister(self.close)
 
-    def _active_digest(self) -> str | None:
-        try:
-            active = read_active(self._library)
-        except ApplianceError:
-            return None
-        return active.digest if active else None
-
     def _run(self) -> None:
+        self._load()
         while True:
             with self._changed:
-                self._changed.wait_for(self._has_work)
+                self._changed.wait_for(lambda: self._closing or bool(self._fifo.waiting))
                 if self._closing:
                     return
-                # The flag first: a reload that comes while this one works asks for another.
-                reload, self._reload = self._reload, False
-                job = None if reload else self._next_job()
-            if reload:
-                self._load()
-            elif job is not None:
+                job = self._next_job()
+            if job is not None:
                 self._answer(job)
                 self._forget(job)
-                # Else the old model would stay in memory until the next job.
-                del job
-
-    def _has_work(self) -> bool:
-        return self._closing or self._reload or bool(self._fifo.waiting)
 
     def _next_job(self) -> Job | None:
         ticket = self._fifo.start()
@@ -178,26 +151,20 @@ class Worker:
     def _load(self) -> None:
         state = self._loaded()
         with self._changed:
-            if not self._reload:
-                self._state = state
+            self._state = state
         LOG.info("engine is %s %s", state.state, state.detail)
 
     def _loaded(self) -> State:
         try:
-            active = read_active(self._library)
-            if active is None:
-                return State("empty", "no model is active")
-            return self._load_active(active)
+            model = load(self._library, self._active, self._settings)
+            model.warm_up()
         except ApplianceError as error:
             return State("empty", f"{error.message}; {error.hint}")
         except Exception as error:
             LOG.error("loading failed: %s", fault_of(error))
             return State("empty", f"the model could not be loaded ({type(error).__name__})")
-
-    def _load_active(self, active: ActiveModel) -> State:
-        model = load(self._library, active, self._settings)
         missing = "" if model.prompts.brings_template else " without a chat template, ChatML used"
-        return State("ready", f"{active.name} {active.version}{missing}", model)
+        return State("ready", f"{self._active.name} {self._active.version}{missing}", model)
 
     def _answer(self, job: Job) -> None:
         # At once, so that a caller can tell an answer that began from one that still waited.
@@ -239,4 +206,4 @@ class Worker:
 
 
 def _model_gone() -> EngineUnavailableError:
-    return EngineUnavailableError("the model is being changed; nothing was asked")
+    return EngineUnavailableError("the model is being stopped; nothing was asked")

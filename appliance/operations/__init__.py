@@ -8,13 +8,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from appliance.assembly import Appliance
+from appliance.operations.activation import Activation
 from appliance.operations.anchor_round import AnchorRound
 from appliance.operations.anchors import Anchors
 from appliance.operations.asking import Asking
 from appliance.operations.chats import Chats
 from appliance.operations.content import Content
 from appliance.operations.corrections import Corrections
+from appliance.operations.dossiers import Dossiers
+from appliance.operations.evaluation import Evaluations
 from appliance.operations.histories import Histories
+from appliance.operations.imports import Imports
 from appliance.operations.models import Models
 from appliance.operations.people import PeopleOperations
 from appliance.operations.receipts import Receipts
@@ -25,6 +29,8 @@ from appliance.operations.retention import RetentionOperations
 from appliance.operations.rewrapping import Rewrapping
 from appliance.operations.searches import SearchesOperations
 from appliance.operations.sessions import Sessions
+from appliance.operations.trusting import Trusting
+from appliance.operations.validation import Validations
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,12 @@ class Operations:
     corrections: Corrections
     histories: Histories
     models: Models
+    imports: Imports
+    activation: Activation
+    dossiers: Dossiers
+    evaluations: Evaluations
+    validations: Validations
+    trusting: Trusting
     content: Content
     retention: RetentionOperations
     rewrapping: Rewrapping
@@ -54,7 +66,7 @@ def operations_for(appliance: Appliance) -> Operations:
     """Return the verbs over these parts."""
     refusals = Refusals(Recorder(appliance.ledger), appliance.clock)
     content, rewrapping = Content(appliance), Rewrapping(appliance)
-    anchors = Anchors(appliance)
+    anchors, evaluations = Anchors(appliance), Evaluations(appliance)
     return Operations(
         appliance=appliance,
         asking=Asking(appliance),
@@ -67,6 +79,12 @@ def operations_for(appliance: Appliance) -> Operations:
         corrections=Corrections(appliance),
         histories=Histories(appliance),
         models=Models(appliance),
+        imports=Imports(appliance, evaluations),
+        activation=Activation(appliance),
+        dossiers=Dossiers(appliance),
+        evaluations=evaluations,
+        validations=Validations(appliance),
+        trusting=Trusting(appliance),
         content=content,
         retention=RetentionOperations(appliance, content, rewrapping),
         rewrapping=rewrapping,

@@ -11,6 +11,7 @@ import contextlib
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
@@ -30,6 +31,7 @@ from appliance.errors import (
 from appliance.identity.permissions import Actor
 from appliance.inference.engine import (
     Delta,
+    EngineStatus,
     Finished,
     Generation,
     Message,
@@ -124,7 +126,7 @@ class Answering:
     def _engine_ready(self) -> bool:
         """Wait for the engine while it starts or loads; false when stopped or out of patience."""
         patience = self._appliance.clock.monotonic_ns() + ENGINE_PATIENCE_NS
-        while (status := self._appliance.engine.status()).state != "ready":
+        while (status := self._status()).state != "ready":
             self._check_deadline()
             if status.state == "empty" or self._appliance.clock.monotonic_ns() > patience:
                 raise EngineUnavailableError(status.detail or "the model's process is not ready")
@@ -132,6 +134,10 @@ class Answering:
             if self._run.wait_for_stop(RETRY_EVERY_S):
                 return False
         return not self._run.stop_reason
+
+    def _status(self) -> EngineStatus:
+        """Return how the model of this question stands; another may have become active."""
+        return self._appliance.engine.status(self._run.model.digest)
 
     def _stream(self) -> Ending:
         request = self._request()
@@ -184,7 +190,7 @@ class Answering:
 
     def _request(self) -> Generation:
         settings, wish = self._appliance.config.engine, self._question.sampling
-        status = self._appliance.engine.status()
+        status = self._status()
         most = min(settings.max_answer_tokens, wish.max_tokens or settings.max_answer_tokens)
         sampling = Sampling(
             max_tokens=most,
@@ -210,7 +216,8 @@ class Answering:
         # Room for an answer stays free, up to a third of the context.
         most = self._appliance.config.engine.max_answer_tokens
         budget = context_tokens - min(most, context_tokens // 3)
-        fitted = fit_history(turns, self._appliance.engine.count_tokens, budget)
+        engine, digest = self._appliance.engine, self._run.model.digest
+        fitted = fit_history(turns, partial(engine.count_tokens, digest), budget)
         self._run.update(dropped_turns=fitted.dropped)
         return fitted.messages
 

@@ -43,7 +43,8 @@ class Caretaker:
         for name, step in (
             ("refusals", verbs.refusals.flush),
             ("answers", lambda: verbs.asking.reconcile(older_than_s=self._every_s)),
-            ("model", verbs.models.note_loading),
+            ("publishers", verbs.trusting.settle),
+            ("model", verbs.activation.note_loading),
             ("retention", verbs.retention.run_due),
             # Last: it speaks to places that may not answer for a while.
             ("anchors", verbs.anchor_round.run_due),

@@ -15,6 +15,7 @@ from typing import Any
 from appliance.audit.actions import Outcome
 from appliance.audit.entry import Agent, Event
 from appliance.audit.ledger import Ledger, Receipt
+from appliance.bundles.refusals import BundleError
 from appliance.errors import (
     ApplianceError,
     BadInputError,
@@ -30,6 +31,7 @@ from appliance.identity.roles import Role
 IDENTIFIER = re.compile("[a-z]{3}_[0-9a-f]{24}")
 REFUSALS = (
     BadInputError,
+    BundleError,
     ConflictError,
     ForbiddenError,
     LockedOutError,

@@ -22,8 +22,10 @@ from appliance.errors import ConflictError, VerificationError
 from appliance.identity import passwords
 from appliance.identity.permissions import Actor, Permission
 from appliance.identity.roles import Role
-from appliance.operations.models import ASKING_ROLES, Models
+from appliance.operations.imports import Imports
+from appliance.operations.models import ASKING_ROLES
 from appliance.operations.recording import Recorder, system
+from appliance.operations.trusting import Trusting
 from appliance.sealing import KeyWrapper
 
 DEMO_PUBLISHER = "demo"
@@ -138,14 +140,18 @@ def _bring_in_demo(appliance: Appliance, recorder: Recorder, actor: Actor, demo:
     """
     bundle = demo / "bundle"
     fingerprint = (demo / "root.sha256").read_text().split()[0]
-    models = Models(appliance)
-    models.trust(actor, DEMO_PUBLISHER, (bundle / "metadata/1.root.json").read_bytes(), fingerprint)
-    for model in models.import_bundle(actor, bundle):
+    root = (bundle / "metadata/1.root.json").read_bytes()
+    Trusting(appliance).add(actor, DEMO_PUBLISHER, root, fingerprint)
+    # Nothing is evaluated, and nothing is written into the release's own folder.
+    imports = Imports(appliance, evaluator=None, returns=False)
+    for model in imports.import_bundle(actor, [bundle]):
         if not model.demo:
             raise VerificationError(f"{model.name} is not marked as a demo")
         rule = "demo-pinned-by-release"
         first = system("init")
         with recorder.change(first, None, "model.approve", model.id, rule=rule):
+            # The demo was evaluated when it was released; no engine runs here yet.
+            appliance.library.set_evaluated(model.id)
             appliance.library.set_approved(model.id, first.user, ASKING_ROLES)
         with recorder.change(
             first, None, "model.activate", model.id, rule=rule, digest=model.digest

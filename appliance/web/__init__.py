@@ -11,6 +11,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from appliance.operations import Operations
 from appliance.web import addresses, api, current, errors, headers, pages, presenting, security
+from appliance.web.background import Background
 from appliance.web.once import Once
 from appliance.web.seats import Seats
 
@@ -31,6 +32,7 @@ def create_app(operations: Operations) -> Flask:
         operations=operations,
         once=Once(),
         seats=Seats(settings.threads),
+        background=Background(),
     )
     if settings.behind_tls:
         # The edge is the one neighbour that can reach this port, and it sets these two.

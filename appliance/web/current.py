@@ -16,6 +16,7 @@ from appliance.errors import NotSignedInError
 from appliance.identity.accounts import SessionInfo
 from appliance.identity.permissions import Actor
 from appliance.operations import Operations
+from appliance.web.background import Background
 from appliance.web.once import Once
 from appliance.web.seats import Seats
 
@@ -30,6 +31,7 @@ class Gateway:
     operations: Operations
     once: Once
     seats: Seats
+    background: Background
 
 
 def gateway() -> Gateway:

@@ -47,6 +47,7 @@ MEANING = {
     "engine.max_answer_tokens": "Longest answer, in tokens.",
     "engine.answer_timeout_s": "An answer is ended after so many seconds.",
     "engine.temperature_percent": "Temperature in hundredths. 0: always the likeliest word.",
+    "engine.drain_s": "A model that was replaced may finish its answers for so many seconds.",
     "ledger.reserve_bytes": "Room kept so that a full disk can still be recorded, in bytes.",
     "ledger.max_group": "Most entries written to disk in one go.",
     "ledger.anchor_folders": "Folders that get a checkpoint each day, and that the record is "

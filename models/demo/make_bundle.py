@@ -27,8 +27,8 @@ def main() -> None:
     expires = datetime.now(tz=UTC).replace(microsecond=0) + VALID
     draft = HERE / "bundle.new"
     shutil.rmtree(draft, ignore_errors=True)
-    signers = Signers.one(CryptoSigner.generate_ed25519())
-    source = ModelSource(weights, HERE / "card.toml")
+    signers = Signers.one(CryptoSigner.generate_ecdsa())
+    source = ModelSource(weights, HERE / "card.toml", HERE / "eval.jsonl")
     fingerprint = build_bundle(draft, [source], signers, expires=expires)
     shutil.rmtree(BUNDLE, ignore_errors=True)
     draft.rename(BUNDLE)

@@ -93,7 +93,9 @@ def main() -> None:
 def _compare(stack: Stack) -> tuple[list[Row], dict[str, float]]:
     weights = next((stack.state / "models").glob("*.gguf"))
     engine = httpx.Client(
-        transport=httpx.HTTPTransport(uds=str(stack.state / "run/engine.sock")),
+        transport=httpx.HTTPTransport(
+            uds=str(stack.state / f"run/engines/{weights.stem[:16]}.sock")
+        ),
         base_url="http://engine",
         timeout=60,
     )

@@ -17,7 +17,7 @@ import pytest
 
 from appliance.bundles.publisher import ModelSource
 from appliance.cli.main import run
-from tests.simulators.bundle_forge import BundleForge, card_text
+from tests.simulators.bundle_forge import PROMPTS, BundleForge, card_text
 from tests.simulators.tiny_gguf import write_tiny_gguf
 
 
@@ -46,7 +46,9 @@ def forge_demo(folder: Path) -> Path:
     # Another seed than other bundles: one file has one name in a library.
     write_tiny_gguf(source / "model.gguf", 7)
     (source / "card.toml").write_text(card_text("demo", "1.0", demo=True))
-    forge.models.append(ModelSource(source / "model.gguf", source / "card.toml", security_epoch=1))
+    (source / "eval.jsonl").write_text(PROMPTS)
+    names = ("model.gguf", "card.toml", "eval.jsonl")
+    forge.models.append(ModelSource(*(source / name for name in names), security_epoch=1))
     forge.good("bundle").rename(folder / "bundle")
     root = (folder / "bundle" / "metadata" / "1.root.json").read_bytes()
     (folder / "root.sha256").write_text(hashlib.sha256(root).hexdigest() + "\n")

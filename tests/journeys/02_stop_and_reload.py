@@ -13,7 +13,7 @@ LONG = "Tell me everything about this appliance."
 def test_stop_keeps_what_was_written(page: Page, stack: Stack, shoot: Shoot) -> None:
     """Stop stands where Send was; the text so far is kept, marked, and recorded as stopped."""
     sign_in(page, "demo", stack.passwords["demo"])
-    with stack.slowly("engine"):
+    with stack.slowly("model"):
         ask(page, LONG)
         page.get_by_role("button", name="Stop Esc").wait_for()
         expect(page.locator("article.answer .prose").last).not_to_be_empty()
@@ -31,7 +31,7 @@ def test_stop_keeps_what_was_written(page: Page, stack: Stack, shoot: Shoot) -> 
 def test_escape_stops_too(page: Page, stack: Stack) -> None:
     """Esc does what the button does."""
     sign_in(page, "demo", stack.passwords["demo"])
-    with stack.slowly("engine"):
+    with stack.slowly("model"):
         ask(page, LONG)
         page.get_by_role("button", name="Stop Esc").wait_for()
         page.keyboard.press("Escape")
@@ -44,7 +44,7 @@ def test_a_reload_in_the_middle_finds_the_answer_again(page: Page, stack: Stack)
     ask(page, "Who are you?")
     expect(page.locator("footer.about")).to_be_visible()
     page.get_by_role("navigation", name="Chats").get_by_role("link").first.click()
-    with stack.slowly("engine"):
+    with stack.slowly("model"):
         ask(page, LONG)
         expect(page.locator("article.answer")).to_have_count(2)
         page.get_by_role("button", name="Stop Esc").wait_for()
@@ -64,7 +64,7 @@ def test_two_tabs_watch_one_answer(page: Page, context: BrowserContext, stack: S
     page.get_by_role("navigation", name="Chats").get_by_role("link").first.click()
     page.wait_for_url("**/c/*")
     other = context.new_page()
-    with stack.slowly("engine"):
+    with stack.slowly("model"):
         ask(page, "Who can read my question?")
         expect(page.locator("article.answer")).to_have_count(2)
         other.goto(page.url)

@@ -10,24 +10,32 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from securesystemslib.signer import CryptoSigner
+from securesystemslib.signer import CryptoSigner, Signer
 from tuf.api.metadata import Metadata, Targets
 
+from appliance.bundles import building
+from appliance.bundles.manifest import PART_BYTES, SIDE_FILES, Denied
 from appliance.bundles.publisher import (
     ModelSource,
     Signers,
     build_bundle,
     make_metadata,
     make_root,
+    sign_with,
 )
 from tests.simulators.tiny_gguf import write_tiny_gguf
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 EXPIRES = NOW + timedelta(days=365)
+# One golden prompt that any model meets: it writes something, and not too much.
+PROMPTS = (
+    '{"id": "says-something", "prompt": "How are you?", "max_tokens": 8, '
+    '"expect": {"max_characters": 2000}, "why": "an engine answers at all"}\n'
+)
 
 
 def card_text(name: str, version: str, *, demo: bool = False) -> str:
@@ -40,8 +48,8 @@ def card_text(name: str, version: str, *, demo: bool = False) -> str:
 
 def two_of_three() -> Signers:
     """Return signers where targets need two of three people."""
-    people = tuple(CryptoSigner.generate_ed25519() for _ in range(3))
-    online = CryptoSigner.generate_ed25519()
+    people = tuple(CryptoSigner.generate_ecdsa() for _ in range(3))
+    online = CryptoSigner.generate_ecdsa()
     return Signers(people, (online,), (online,), people, {"root": 2, "targets": 2})
 
 
@@ -50,9 +58,11 @@ class BundleForge:
 
     def __init__(self, desk: Path, signers: Signers | None = None) -> None:
         self.desk = desk
-        self.signers = signers or Signers.one(CryptoSigner.generate_ed25519())
+        self.signers = signers or Signers.one(CryptoSigner.generate_ecdsa())
         self.roots = [make_root(self.signers, expires=EXPIRES)]
         self.models: list[ModelSource] = []
+        self.denied: list[Denied] = []
+        self.part_bytes = PART_BYTES
 
     def add_model(
         self, name: str = "tiny", version: str = "1.0", *, seed: int = 0, epoch: int = 1
@@ -62,7 +72,13 @@ class BundleForge:
         folder.mkdir(parents=True)
         write_tiny_gguf(folder / "model.gguf", seed)
         (folder / "card.toml").write_text(card_text(name, version))
-        source = ModelSource(folder / "model.gguf", folder / "card.toml", security_epoch=epoch)
+        (folder / "eval.jsonl").write_text(PROMPTS)
+        source = ModelSource(
+            folder / "model.gguf",
+            folder / "card.toml",
+            folder / "eval.jsonl",
+            security_epoch=epoch,
+        )
         self.models.append(source)
         return source
 
@@ -72,7 +88,30 @@ class BundleForge:
             self.add_model()
         folder = self.desk / name
         build_bundle(
-            folder, self.models, self.signers, expires=expires, version=version, roots=self.roots
+            folder,
+            self.models,
+            self.signers,
+            expires=expires,
+            version=version,
+            roots=self.roots,
+            denied=self.denied,
+            part_bytes=self.part_bytes,
+        )
+        return folder
+
+    def advisory(
+        self, name: str, *, version: int = 1, denied: Sequence[Denied] = (), **options: datetime
+    ) -> Path:
+        """Build a bundle that lists no model at all, and may withdraw some."""
+        folder = self.desk / name
+        build_bundle(
+            folder,
+            [],
+            self.signers,
+            expires=options.get("expires", EXPIRES),
+            version=version,
+            roots=self.roots,
+            denied=denied,
         )
         return folder
 
@@ -93,6 +132,65 @@ class BundleForge:
         for name, data in make_metadata(signers or self.signers, targets, EXPIRES).items():
             (folder / "metadata" / name).write_bytes(data)
         return folder
+
+    def with_weights(self, folder: Path, data: bytes) -> Path:
+        """Put other weights into a bundle and sign everything anew, as if they were the model."""
+
+        def change(targets: Targets) -> None:
+            name = weights_of(folder).parent.name
+            path = f"{name}/{name.rpartition('-')[0]}.gguf"
+            custom = targets.targets[path].unrecognized_fields["custom"]
+            old = replace(folder, targets, path, data)
+            custom["sha256"], custom["length"] = sha256(data), len(data)
+            bill = f"{name}/{SIDE_FILES['bom']}"
+            text = stored(folder, targets, bill).read_bytes()
+            replace(folder, targets, bill, text.replace(old.encode(), sha256(data).encode()))
+            self.sign_model(folder, targets, name)
+
+        return self.signed(folder, change)
+
+    def with_file(self, folder: Path, path: str, data: bytes) -> Path:
+        """Put another card, template, bill or set of prompts into a bundle and sign anew."""
+
+        def change(targets: Targets) -> None:
+            replace(folder, targets, path, data)
+            self.sign_model(folder, targets, path.partition("/")[0])
+
+        return self.signed(folder, change)
+
+    def sign_model(
+        self, folder: Path, targets: Targets, name: str, signer: Signer | None = None
+    ) -> None:
+        """Make the OMS signature of the model in `targets/<name>` anew and list it."""
+        path = f"{name}/{SIDE_FILES['oms']}"
+        stored(folder, targets, path).unlink()
+        del targets.targets[path]
+        files = [item for item in targets.targets.values() if item.path.startswith(f"{name}/")]
+        signer = signer or self.signers.for_models
+        key = signer.public_key.keyval["public"].encode()
+        made = building.sign_model(folder / "targets", files, key, sign_with(signer))
+        targets.targets[made.path] = made
+
+
+def sha256(data: bytes) -> str:
+    """Return a digest in hex."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def stored(folder: Path, targets: Targets, path: str) -> Path:
+    """Return where a listed file lies in a bundle."""
+    name, _, file = path.partition("/")
+    return folder / "targets" / name / f"{targets.targets[path].hashes['sha256']}.{file}"
+
+
+def replace(folder: Path, targets: Targets, path: str, data: bytes) -> str:
+    """Put other content in the place of a listed file and list it; return the former digest."""
+    target = targets.targets[path]
+    old = target.hashes["sha256"]
+    stored(folder, targets, path).unlink()
+    target.length, target.hashes = len(data), {"sha256": sha256(data)}
+    stored(folder, targets, path).write_bytes(data)
+    return old
 
 
 def weights_of(folder: Path) -> Path:
@@ -229,17 +327,3 @@ def break_no_signature(folder: Path) -> None:
 def break_nested_json(folder: Path) -> None:
     """Make the timestamp JSON that is nested too deeply for a parser."""
     (folder / "metadata" / "timestamp.json").write_bytes(b"[" * 8_000)
-
-
-def swap_weights(folder: Path, data: bytes) -> Callable[[Targets], None]:
-    """Put other weights into a bundle; the result changes the targets to match (see `signed`)."""
-    path = weights_of(folder)
-    path.unlink()
-    digest = hashlib.sha256(data).hexdigest()
-    path.with_name(f"{digest}.{path.name.partition('.')[2]}").write_bytes(data)
-
-    def change(targets: Targets) -> None:
-        target = targets.targets[f"{path.parent.name}/{path.name.partition('.')[2]}"]
-        target.length, target.hashes = len(data), {"sha256": digest}
-
-    return change

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
-import json
+import os
 import re
 import shutil
 import signal
@@ -36,9 +36,11 @@ from appliance.identity import passwords
 from appliance.identity.permissions import Actor
 from appliance.identity.roles import ASSIGNABLE, Role
 from appliance.operations import operations_for
+from appliance.operations.imports import Imports
 from appliance.operations.setup import initialise
 from appliance.web import create_app
 from tests.simulators.bundle_forge import BundleForge, card_text
+from tests.simulators.evaluated import mark_evaluated
 from tests.simulators.tiny_gguf import write_tiny_gguf
 
 CONSOLE = Actor("os:test", "test", Role.CONSOLE, "console", None, "console")
@@ -96,13 +98,13 @@ class Clinic:
         source.card.write_text(card_text(name, version, demo=True) + card)
         bundle = forge.good(expires=datetime.now().astimezone() + timedelta(days=30))
         root = (bundle / "metadata" / "1.root.json").read_bytes()
-        models = self.operations.models
-        models.trust(CONSOLE, f"publisher of {name}", root, _sha256(root))
-        models.import_bundle(CONSOLE, bundle)
+        self.operations.trusting.add(CONSOLE, f"publisher of {name}", root, _sha256(root))
+        Imports(self.appliance, None).import_bundle(CONSOLE, [bundle])
         if not approve:
             return
-        models.approve(self.actor("approver"), name, version)
-        # Not through `models.activate`: it wakes the engine, which is not running yet.
+        mark_evaluated(self.appliance, self.appliance.library.by_name(name, version))
+        self.operations.models.approve(self.actor("approver"), name, version)
+        # Not through `activation`: it wakes the engine, which is not running yet.
         self.appliance.library.set_active(self.appliance.library.by_name(name, version).id)
 
     def actor(self, name: str) -> Actor:
@@ -112,12 +114,16 @@ class Clinic:
 
     def start_engine(self) -> None:
         """Start the real engine on the library of this state folder."""
-        paths = self.config.paths
-        settings = {"threads": 1, "max_answer_tokens": self.config.engine.max_answer_tokens}
-        arguments = [str(paths.library), str(paths.engine_socket), json.dumps(settings)]
+        longest = str(self.config.engine.max_answer_tokens)
+        settings = {
+            "APPLIANCE_ENGINE__THREADS": "1",
+            "APPLIANCE_ENGINE__MAX_ANSWER_TOKENS": longest,
+        }
+        program = [sys.executable, "-P", "-m", "appliance.cli.main"]
         with (self.folder / "engine.log").open("wb") as log:
             self.engine = subprocess.Popen(
-                [sys.executable, "-m", "tests.simulators.engine_process", *arguments],
+                [*program, "--state", str(self.config.state), "serve", "engine"],
+                env={**os.environ, **settings},
                 stdout=log,
                 stderr=log,
                 start_new_session=True,

@@ -1,6 +1,7 @@
-"""The real engine in a process of its own: gunicorn, our app, a tiny model, a Unix socket.
+"""One real model's process: gunicorn, our app, a tiny model, a Unix socket.
 
-Nothing is simulated but the weights. `EngineProcess` starts it and waits until it answers.
+Nothing is simulated but the weights. `EngineProcess` starts it and waits until it answers. For
+the manager, which holds such processes, see `managed_engine`.
 """
 
 from __future__ import annotations
@@ -36,9 +37,16 @@ def put_model(library: Path, *, seed: int = 0, activate: bool = True, **shape: A
     return digest
 
 
-def activate_model(library: Path, digest: str) -> None:
-    model = {"name": "tiny", "version": "1", "digest": digest, "context_tokens": 0}
-    (library / "active.json").write_text(json.dumps({"model": model}))
+def model_entry(digest: str, **more: object) -> dict[str, object]:
+    """Return what `active.json` says of a tiny model."""
+    return {"name": "tiny", "version": "1", "digest": digest, "context_tokens": 0, **more}
+
+
+def activate_model(library: Path, digest: str, **more: object) -> None:
+    """Name a model as the active one, by a rename as the library does."""
+    draft = library / "active.draft"
+    draft.write_text(json.dumps({"model": model_entry(digest, **more)}))
+    draft.rename(library / "active.json")
 
 
 class EngineProcess:
@@ -111,10 +119,14 @@ def _signal_group(leader: int, number: signal.Signals) -> None:
 
 
 def main(library: str, socket: str, settings: str) -> None:
-    """Serve until told to stop, much as the appliance's own start of the engine does."""
+    """Serve the active model until told to stop, much as the manager lets a model be served."""
     from gunicorn.app.base import BaseApplication
 
+    from appliance.llama.library_view import read_active
     from appliance.llama.server import create_app
+
+    active = read_active(Path(library))
+    assert active is not None
 
     class Server(BaseApplication):  # type: ignore[misc]
         def load_config(self) -> None:
@@ -130,7 +142,7 @@ def main(library: str, socket: str, settings: str) -> None:
                 self.cfg.set(name, value)
 
         def load(self) -> Any:
-            return create_app(Path(library), Settings(**json.loads(settings)))
+            return create_app(Path(library), active, Settings(**json.loads(settings)))
 
     Server().run()
 

@@ -113,7 +113,10 @@ class Stack:
         return [json.loads(line) for line in exported.splitlines()]
 
     def parts(self) -> dict[str, list[int]]:
-        """Return the process ids of each part: gunicorn's master first, then its worker."""
+        """Return the process ids of each part: gunicorn's master first, then its worker.
+
+        `engine` holds the processes of the models; `model` is where the active one answers.
+        """
         found: dict[str, list[int]] = {}
         for folder in Path("/proc").iterdir():
             if not folder.name.isdigit():

@@ -1,4 +1,4 @@
-"""Accounts, keys and models in the browser."""
+"""Accounts and keys in the browser."""
 
 from __future__ import annotations
 
@@ -92,35 +92,3 @@ def test_an_administrator_sees_and_revokes_everyones_keys(answering: Clinic) -> 
     browser.submit(f"/keys/{key.id}/revoke", page="/keys")
     keys = answering.operations.people.list_keys(owner, "clinician")
     assert next(k for k in keys if k.id == key.id).revoked
-
-
-def test_models_show_state_digest_licence_and_demo(answering: Clinic) -> None:
-    """The list says what each model is, and DEMO where it is one."""
-    page = answering.browser("approver").get("/models").get_data(as_text=True)
-    model = answering.appliance.library.by_name("tiny")
-    assert model.digest in page
-    assert "Apache-2.0" in page
-    assert "Active" in page
-    assert ">DEMO<" in page
-
-
-def test_a_second_model_is_approved_and_activated_by_the_approver(clinic: Clinic) -> None:
-    """Approving and activating in the browser leave their traces in the record."""
-    clinic.start_engine()
-    clinic.bring_model("other", "2.0", card='comment = "Another one."\n', approve=False)
-    browser = clinic.browser("approver")
-    browser.submit("/models/other/2.0/approve", {"roles": "clinician"}, page="/models")
-    assert clinic.record(action="model.approve")[0]["outcome"] == "success"
-    response = browser.submit("/models/other/2.0/activate", page="/models")
-    assert response.status_code == 303
-    assert clinic.record(action="model.activate")[0]["outcome"] == "success"
-    page = clinic.browser("clinician").get("/").get_data(as_text=True)
-    assert "other 2.0" in page
-    assert "other 2.0" not in clinic.browser("steward").get("/").get_data(as_text=True)
-
-
-def test_approving_for_nobody_is_refused(clinic: Clinic) -> None:
-    """A model that no role may use is not approved."""
-    clinic.bring_model("other", "2.0", approve=False)
-    response = clinic.browser("approver").submit("/models/other/2.0/approve", page="/models")
-    assert response.status_code == 400

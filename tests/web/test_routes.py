@@ -192,8 +192,9 @@ CHANGES: dict[str, tuple[str, Prepare, str]] = {
 # These record elsewhere what they change, each with a test of its own (the model's life, a stop
 # whose outcome is `answer.stop`, a verification, whose one entry is its outcome, the API).
 ELSEWHERE = {
-    "answers.stop", "models.approve", "models.activate", "record.verify", "openai.completions",
-    "privacy.plan", "privacy.find",
+    "answers.stop", "record.verify", "openai.completions", "privacy.plan", "privacy.find",
+    "models.approve", "models.activate", "models.rollback", "models.evaluate", "models.pin",
+    "models.unpin", "models.retire",
 }  # fmt: skip
 
 

@@ -84,7 +84,7 @@ def narrow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 @contextlib.contextmanager
 def frozen(stack: Stack) -> Iterator[None]:
     """Let the engine stand still, so that no answer ends while the block runs."""
-    worker = stack.parts()["engine"][-1]
+    worker = stack.parts()["model"][-1]
     os.kill(worker, signal.SIGSTOP)
     try:
         yield

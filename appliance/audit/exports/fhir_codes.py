@@ -39,6 +39,7 @@ class Meaning:
 
 _ACTIVITY = coding(DCM, "110100", "Application Activity")
 _LOG_USED = coding(DCM, "110101", "Audit Log Used")
+_EXPORT = coding(DCM, "110106", "Export")
 _IMPORT = coding(DCM, "110107", "Import")
 _QUERY = coding(DCM, "110112", "Query")
 _ALERT = coding(DCM, "110113", "Security Alert")
@@ -94,9 +95,21 @@ MEANINGS: Mapping[str, Meaning] = {
     "key.list": Meaning("R", _QUERY),
     "key.refuse": Meaning("E", _AUTHENTICATION, _LOGIN),
     "publisher.trust": Meaning("C", _ALERT, _SECURITY),
+    "publisher.rotate": Meaning("U", _ALERT, _SECURITY),
+    "publisher.revoke": Meaning("D", _ALERT, _SECURITY),
     "bundle.import": Meaning("C", _IMPORT),
+    "bundle.step": Meaning("C", _IMPORT),
+    "bundle.verify": Meaning("R", _IMPORT),
+    "bundle.inspect": Meaning("R", _IMPORT),
+    "model.evaluate": Meaning("E", _ACTIVITY),
+    "model.validation": Meaning("R", _EXPORT),
     "model.approve": Meaning("U", _ALERT, _SOFTWARE),
     "model.activate": Meaning("U", _ALERT, _SOFTWARE),
+    "model.rollback": Meaning("U", _ALERT, _SOFTWARE),
+    "model.pin": Meaning("U", _ALERT, _SOFTWARE),
+    "model.unpin": Meaning("U", _ALERT, _SOFTWARE),
+    "model.retire": Meaning("D", _ALERT, _SOFTWARE),
+    "model.export": Meaning("R", _EXPORT),
     "model.quarantine": Meaning("U", _ALERT, _SOFTWARE),
     "model.load": Meaning("E", _ACTIVITY),
     "record.read": Meaning("R", _LOG_USED),

@@ -6,6 +6,7 @@ from appliance.audit.client import LedgerClient
 from appliance.cli.checks.finding import Finding, Patient, fail, ok, warn
 from appliance.cli.supervisor import answers
 from appliance.errors import UnavailableError
+from appliance.inference.engine import EngineStatus
 from appliance.inference.openai_engine import OpenAIEngine
 
 START = "start the appliance with `appliance run`; if it runs, look at what it printed"
@@ -25,16 +26,28 @@ def ledger(patient: Patient) -> Finding:
 
 
 def engine(patient: Patient) -> Finding:
-    """The model's process answers and has a model loaded."""
-    status = OpenAIEngine(uds=patient.paths.engine_socket).status()
+    """The engine answers, the active model is ready, and every model's process is named."""
+    place = OpenAIEngine(uds=patient.paths.engine_socket)
+    try:
+        status = place.status()
+    finally:
+        place.close()
     if status.state == "ready":
-        return ok("engine", f"it is ready, with {status.context_tokens} tokens of context")
+        found = f"it is ready, with {status.context_tokens} tokens of context"
+        return ok("engine", found + _models(status))
     if status.state == "loading":
-        return warn("engine", "it is loading the model", "look again in a minute")
+        found = "it is loading the model" + _models(status)
+        return warn("engine", found, "look again in a minute")
     if status.state == "empty":
         found = f"no model is loaded; {status.detail}" if status.detail else "no model is loaded"
         return fail("engine", found, "see `appliance model list`")
     return fail("engine", "it does not answer", START)
+
+
+def _models(status: EngineStatus) -> str:
+    """Return each model that is held, with what it is held for and how it stands."""
+    held = [f"{seat.name} {seat.version} ({seat.role}, {seat.state})" for seat in status.seats]
+    return f"; it holds {', '.join(held)}" if held else ""
 
 
 def gateway(patient: Patient) -> Finding:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from appliance.bundles.imports.steps import Watch
 from appliance.bundles.library import Library
 from appliance.bundles.trust import fingerprint
 from appliance.clock import System
@@ -28,9 +29,9 @@ class Site:
         root = forge.roots[0]
         self.library.add_publisher(name, root, fingerprint(root), "usr_it")
 
-    def bring_in(self, folder: Path, now: float = TIME) -> list[str]:
+    def bring_in(self, *folders: Path, now: float = TIME, watch: Watch | None = None) -> list[str]:
         """Import a bundle; return the models as `name version state`."""
-        models = self.library.import_bundle(folder, now, "usr_steward")
+        models = self.library.import_bundle(folders, now, "usr_steward", watch)
         return [f"{model.name} {model.version} {model.state}" for model in models]
 
     def files(self) -> list[str]:

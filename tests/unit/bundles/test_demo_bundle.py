@@ -25,7 +25,7 @@ def trusting(bare_site: Site) -> Site:
 
 def test_demo_enters_as_a_demo(trusting: Site) -> None:
     """The committed bundle imports under its pinned root, and is marked as a demo."""
-    (model,) = trusting.library.import_bundle(BUNDLE, TIME, "usr_steward")
+    (model,) = trusting.library.import_bundle([BUNDLE], TIME, "usr_steward")
     assert (model.name, model.demo) == ("demo", True)
 
 
@@ -39,5 +39,5 @@ def test_demo_is_small_and_committed_once() -> None:
 def test_demo_stays_valid_for_years_and_not_for_ever(trusting: Site) -> None:
     """The demo's signature outlasts a release by years, and ends."""
     with pytest.raises(ExpiredError):
-        trusting.library.import_bundle(BUNDLE, TIME + 12 * YEAR_S, "usr_steward")
-    assert trusting.library.import_bundle(BUNDLE, TIME + 9 * YEAR_S, "usr_steward")
+        trusting.library.import_bundle([BUNDLE], TIME + 12 * YEAR_S, "usr_steward")
+    assert trusting.library.import_bundle([BUNDLE], TIME + 9 * YEAR_S, "usr_steward")

@@ -11,146 +11,36 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from appliance.bundles import gguf
+from appliance.bundles import gguf_cursor
+from appliance.bundles.chat_template import MAX_TEMPLATE_BYTES
 from appliance.bundles.gguf import Facts, inspect
+from appliance.bundles.gguf_types import BLOCKS, SCALARS
 from appliance.bundles.refusals import UnsafeModelError
+from tests.fuzz.engine_reader import library
+from tests.simulators.gguf_forge import (
+    ARRAY,
+    BOOL,
+    F32,
+    F64,
+    I32,
+    MALFORMED,
+    STRING,
+    U8,
+    U16,
+    U32,
+    U64,
+    build,
+    entry,
+    strings,
+    template,
+    tensor,
+    text,
+)
 from tests.simulators.tiny_gguf import write_tiny_gguf
-
-U8, U32, F32, BOOL, STRING, ARRAY, U64 = 0, 4, 6, 7, 8, 9, 10
-
-
-def text(value: str | bytes) -> bytes:
-    data = value.encode() if isinstance(value, str) else value
-    return struct.pack("<Q", len(data)) + data
-
-
-def entry(key: str | bytes, kind: int, data: bytes) -> bytes:
-    return text(key) + struct.pack("<I", kind) + data
-
-
-def strings(*items: str) -> bytes:
-    return struct.pack("<IQ", STRING, len(items)) + b"".join(map(text, items))
-
-
-NEEDED = {
-    "general.architecture": entry("general.architecture", STRING, text("llama")),
-    "llama.context_length": entry("llama.context_length", U32, struct.pack("<I", 64)),
-    "llama.block_count": entry("llama.block_count", U32, struct.pack("<I", 1)),
-    "tokenizer.chat_template": entry("tokenizer.chat_template", STRING, text("{{ x }}")),
-    "tokenizer.ggml.tokens": entry("tokenizer.ggml.tokens", ARRAY, strings("a", "b")),
-}
-
-
-def tensor(name: str, shape: tuple[int, ...], kind: int = 0, offset: int = 0) -> bytes:
-    dimensions = struct.pack(f"<I{len(shape)}Q", len(shape), *shape)
-    return text(name) + dimensions + struct.pack("<IQ", kind, offset)
-
-
-def build(
-    *extra: bytes,
-    without: str = "",
-    tensors: tuple[bytes, ...] = (tensor("w", (8,)),),
-    data: int = 32,
-    counts: tuple[int, int] | None = None,
-    magic: bytes = b"GGUF",
-    version: int = 3,
-) -> bytes:
-    """Return a small GGUF file with one thing changed."""
-    values = [value for key, value in NEEDED.items() if key != without] + list(extra)
-    tensor_count, value_count = counts or (len(tensors), len(values))
-    head = magic + struct.pack("<IQQ", version, tensor_count, value_count)
-    head += b"".join(values) + b"".join(tensors)
-    return head + bytes(-len(head) % 32) + bytes(data)
 
 
 def look(data: bytes) -> Facts:
     return inspect(lambda offset, count: data[offset : offset + count], len(data))
-
-
-HUGE = 2**40
-MALFORMED: dict[str, tuple[bytes, str]] = {
-    "empty": (b"", "claims 4 bytes"),
-    "other magic": (build(magic=b"GGML"), "does not begin"),
-    "big endian": (build(version=0x03000000), "version 50331648"),
-    "version 2": (build(version=2), "version 2"),
-    "cut in the counts": (build()[:20], "claims 8 bytes"),
-    "cut in a value": (build()[:60], "claims"),
-    "tensor bomb": (build(counts=(HUGE, 5)), "1099511627776 tensors"),
-    "value bomb": (build(counts=(1, HUGE)), "1099511627776 values"),
-    "negative count": (build(counts=(1, 2**64 - 1)), "values"),
-    "one value too many": (build(counts=(1, 6)), "0 dimensions"),
-    "one value too few": (build(counts=(1, 4)), "dimensions|tensor"),
-    "key too long": (build(entry("k" * 300, U8, b"\0")), "bytes of a key"),
-    "key length bomb": (build(struct.pack("<Q", 2**63)), "bytes of a key"),
-    "empty key": (build(entry("", U8, b"\0")), "malformed"),
-    "key with a zero": (build(entry("a\0b", U8, b"\0")), "malformed"),
-    "key not utf-8": (build(entry(b"\xff\xfe", U8, b"\0")), "not UTF-8"),
-    "duplicate key": (build(NEEDED["general.architecture"]), "appears twice"),
-    "unknown type": (build(entry("k", 13, b"\0")), "unknown type 13"),
-    "true is 2": (build(entry("k", BOOL, b"\x02")), "neither true nor false"),
-    "string bomb": (build(entry("k", STRING, struct.pack("<Q", HUGE))), "bytes of k"),
-    "string past the end": (build(entry("k", STRING, struct.pack("<Q", 4_000_000))), "remain"),
-    "string not utf-8": (build(entry("k", STRING, text(b"\xc3\x28"))), "not UTF-8"),
-    "array bomb": (build(entry("k", ARRAY, struct.pack("<IQ", U8, HUGE))), "items of k"),
-    "array past the end": (build(entry("k", ARRAY, struct.pack("<IQ", U64, 99_999))), "remain"),
-    "string array past the end": (
-        build(entry("k", ARRAY, struct.pack("<IQ", STRING, 99_999))),
-        "remain",
-    ),
-    "array of arrays": (
-        build(entry("k", ARRAY, struct.pack("<IQIQ", ARRAY, 1, ARRAY, 1))),
-        "not supported",
-    ),
-    "no architecture": (build(without="general.architecture"), "names no architecture"),
-    "no template": (build(without="tokenizer.chat_template"), "no chat template"),
-    "no vocabulary": (build(without="tokenizer.ggml.tokens"), "no vocabulary"),
-    "no context length": (build(without="llama.context_length"), "llama.context_length"),
-    "context length a float": (
-        build(
-            entry("llama.context_length", F32, struct.pack("<f", 64.0)),
-            without="llama.context_length",
-        ),
-        "llama.context_length",
-    ),
-    "context length true": (
-        build(entry("llama.context_length", BOOL, b"\x01"), without="llama.context_length"),
-        "llama.context_length",
-    ),
-    "context length zero": (
-        build(entry("llama.context_length", U32, bytes(4)), without="llama.context_length"),
-        "llama.context_length",
-    ),
-    "alignment zero": (build(entry("general.alignment", U32, bytes(4))), "alignment"),
-    "alignment odd": (
-        build(entry("general.alignment", U32, struct.pack("<I", 33))),
-        "alignment",
-    ),
-    "tensor name too long": (build(tensors=(tensor("n" * 64, (8,)),)), "tensor's name"),
-    "tensor twice": (
-        build(tensors=(tensor("w", (8,)), tensor("w", (8,), offset=32)), data=64),
-        "appears twice",
-    ),
-    "no dimensions": (build(tensors=(tensor("w", ()),)), "0 dimensions"),
-    "five dimensions": (build(tensors=(tensor("w", (1, 1, 1, 1, 8)),)), "5 dimensions"),
-    "overflowing shape": (build(tensors=(tensor("w", (2**32, 2**32)),)), "does not fit"),
-    "shape wraps to zero": (build(tensors=(tensor("w", (2**63, 2)),)), "does not fit"),
-    "empty tensor": (build(tensors=(tensor("w", (0, 8)),)), "does not fit"),
-    "half a block": (build(tensors=(tensor("w", (8,), kind=8),)), "does not fit"),
-    "removed type": (build(tensors=(tensor("w", (8,), kind=4),)), "unknown type 4"),
-    "unknown tensor type": (build(tensors=(tensor("w", (8,), kind=999),)), "unknown type"),
-    "offset past the end": (build(tensors=(tensor("w", (8,), offset=64),)), "does not follow"),
-    "offset wraps": (build(tensors=(tensor("w", (8,), offset=2**64 - 32),)), "does not follow"),
-    "overlap": (
-        build(tensors=(tensor("w", (8,)), tensor("v", (8,), offset=0)), data=64),
-        "does not follow",
-    ),
-    "gap": (
-        build(tensors=(tensor("w", (8,)), tensor("v", (8,), offset=64)), data=96),
-        "does not follow",
-    ),
-    "data missing": (build(data=16), "the file has 16"),
-    "tail": (build(data=64), "the file has 64"),
-}
 
 
 def test_small_file_is_understood() -> None:
@@ -160,9 +50,120 @@ def test_small_file_is_understood() -> None:
     assert (facts.layers, facts.tensors, facts.parameters) == (1, 1, 8)
 
 
-def test_template_is_hashed_as_it_stands() -> None:
-    """The chat template's digest is that of its exact UTF-8 bytes."""
-    assert look(build()).chat_template_sha256 == hashlib.sha256(b"{{ x }}").hexdigest()
+def test_template_is_given_and_hashed_as_it_stands() -> None:
+    """The chat template comes out unchanged, with the digest of its exact UTF-8 bytes."""
+    facts = look(template(STRING, text("{{ 'é' }}\r\n")))
+    assert facts.chat_template == "{{ 'é' }}\r\n"
+    assert facts.chat_template_sha256 == hashlib.sha256("{{ 'é' }}\r\n".encode()).hexdigest()
+
+
+@pytest.mark.parametrize(
+    "data", [build(without="tokenizer.chat_template"), template(STRING, text(""))]
+)
+def test_model_without_a_template_is_understood(data: bytes) -> None:
+    """A file without a chat template, or with an empty one, has neither text nor digest."""
+    facts = look(data)
+    assert (facts.chat_template, facts.chat_template_sha256) == ("", "")
+
+
+def test_largest_template_is_taken() -> None:
+    """A chat template of exactly the limit passes."""
+    assert len(look(template(STRING, text("x" * MAX_TEMPLATE_BYTES))).chat_template) == 262_144
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "name"),
+    [
+        (U32, 7, "Q8_0"),
+        (U32, 15, "Q4_K_M"),
+        (U32, 38, "MXFP4_MOE"),
+        (U64, 32, "BF16"),
+        (U32, 4, ""),
+        (U32, 99, ""),
+        (F32, 7, ""),
+        (BOOL, 1, ""),
+    ],
+)
+def test_quantisation_is_named(kind: int, value: int, name: str) -> None:
+    """The file type is given by its common name, and as nothing when it is not a known number."""
+    data = entry("general.file_type", kind, struct.pack(SCALARS[kind], value))
+    assert look(build(data)).quantisation == name
+
+
+def test_file_without_a_type_has_no_quantisation() -> None:
+    """A file that does not say how it is quantised is read all the same."""
+    assert look(build()).quantisation == ""
+
+
+def test_tensor_types_are_those_of_the_engine() -> None:
+    """Block and byte sizes of every tensor type are those of the llama.cpp that is installed."""
+    engine = library()
+    known = {kind: (engine.ggml_blck_size(kind), engine.ggml_type_size(kind)) for kind in range(43)}
+    assert {kind: size for kind, size in known.items() if size[0] and size[1]} == dict(BLOCKS)
+
+
+@pytest.mark.parametrize("kind", sorted(BLOCKS))
+def test_every_tensor_type_is_read(kind: int) -> None:
+    """A tensor of two blocks of any type passes with its exact number of bytes and no other."""
+    block, size = BLOCKS[kind]
+    tensors = (tensor("w", (2 * block,), kind=kind),)
+    assert look(build(tensors=tensors, data=2 * size)).parameters == 2 * block
+    with pytest.raises(UnsafeModelError):
+        look(build(tensors=tensors, data=2 * size - 1))
+
+
+# What the headers of real models hold beyond the least: kinds of values, not their content.
+REAL = {
+    "qwen3": [("attention.head_count_kv", U32, struct.pack("<I", 8))],
+    "gpt-oss": [("attention.sliding_window", U32, struct.pack("<I", 128))],
+    "granitehybrid": [
+        ("attention.head_count_kv", ARRAY, struct.pack("<IQ4i", I32, 4, 0, 0, 8, 0)),
+        ("ssm.conv_kernel", U32, struct.pack("<I", 4)),
+    ],
+    "gemma3": [
+        ("attention.sliding_window_pattern", ARRAY, struct.pack("<IQ6?", BOOL, 6, *(1, 0) * 3)),
+        ("final_logit_softcapping", F32, struct.pack("<f", 30.0)),
+    ],
+    "phi3": [("rope.scaling.attn_factor", F32, struct.pack("<f", 1.19))],
+    "mistral3": [("rope.scaling.yarn_log_multiplier", F64, struct.pack("<d", 0.1))],
+    "granite": [("vocab_size", U64, struct.pack("<Q", 2)), ("use_x", U8, b"\x01")],
+}
+
+
+@pytest.mark.parametrize("name", sorted(REAL))
+def test_headers_of_real_families_are_read(name: str) -> None:
+    """Values of every kind that current model families use pass under their own architecture."""
+    own = [entry(f"{name}.{key}", kind, data) for key, kind, data in REAL[name]]
+    facts = look(
+        build(
+            *own,
+            entry("general.architecture", STRING, text(name)),
+            entry(f"{name}.context_length", U32, struct.pack("<I", 131_072)),
+            entry(f"{name}.block_count", U32, struct.pack("<I", 2)),
+            entry("general.type", STRING, text("model")),
+            entry("split.count", U16, bytes(2)),
+            entry("tokenizer.ggml.scores", ARRAY, struct.pack("<IQ2f", F32, 2, -1.0, -2.0)),
+            entry("tokenizer.ggml.merges", ARRAY, strings("a b", "b c")),
+            entry("tokenizer.chat_template.tool_use", STRING, text("{{ y }}")),
+            without="general.architecture",
+            tensors=(tensor("blk.0.ffn_gate_exps.weight", (64, 2, 4), kind=39),),
+            data=272,
+        )
+    )
+    assert (facts.architecture, facts.context_tokens, facts.layers) == (name, 131_072, 2)
+
+
+def test_large_vocabulary_is_counted() -> None:
+    """Strings that lie across the edges of what is read at once are passed over correctly."""
+    words = [f"{'word' * (number % 50)}{number}" for number in range(20_000)]
+    huge = ["x" * (gguf_cursor.WINDOW + 5), "", "y" * gguf_cursor.WINDOW]
+    facts = look(
+        build(
+            entry("tokenizer.ggml.tokens", ARRAY, strings(*words, *huge, *words)),
+            without="tokenizer.ggml.tokens",
+        )
+    )
+    assert facts.vocabulary == 40_003
 
 
 def test_last_tensor_may_end_without_padding() -> None:
@@ -242,4 +243,4 @@ def test_claims_cost_no_memory_or_time() -> None:
 
     with pytest.raises(UnsafeModelError):
         inspect(read, len(data))
-    assert sum(asked) <= 4 * gguf.WINDOW
+    assert sum(asked) <= 4 * gguf_cursor.WINDOW

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
+from securesystemslib.signer import CryptoSigner
 from tuf.api.metadata import Targets
 
 from appliance.bundles import refusals
+from appliance.bundles.imports.steps import Step, Watch
+from appliance.bundles.manifest import SIDE_FILES
+from appliance.bundles.media import file_digest
+from appliance.bundles.places import library_file
 from appliance.errors import ApplianceError
 from tests.simulators import bundle_forge as attacks
 from tests.simulators.bundle_forge import BundleForge, card_text, weights_of
@@ -26,7 +33,6 @@ BROKEN: list[tuple[Callable[[Path], None], type[ApplianceError], str]] = [
     (attacks.break_extra_metadata, refusals.LayoutError, "does not belong"),
     (attacks.break_unknown_metadata, refusals.LayoutError, "not a metadata file"),
     (attacks.break_huge_metadata, refusals.LayoutError, "larger than"),
-    (attacks.break_missing_file, refusals.LayoutError, "is missing"),
     (attacks.break_missing_metadata, refusals.LayoutError, "is missing"),
     (attacks.break_symlink, refusals.LayoutError, "not a plain file"),
     (attacks.break_folder_symlink, refusals.LayoutError, "not a plain folder"),
@@ -116,14 +122,136 @@ def test_folder_that_does_not_exist_is_an_unreadable_medium(site: Site, tmp_path
         site.bring_in(tmp_path / "nothing")
 
 
+class Seen(Watch):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.steps: list[Step] = []
+        self.bytes: list[tuple[int, int]] = []
+
+    def step(self, step: Step, facts: Mapping[str, object]) -> None:
+        self.steps.append(step)
+
+    def progress(self, done: int, total: int) -> None:
+        self.bytes.append((done, total))
+
+
 def test_progress_counts_to_the_total(site: Site, forge: BundleForge) -> None:
     """Progress grows and ends at the sum of all files."""
-    seen: list[tuple[int, int]] = []
-    site.library.import_bundle(
-        forge.good(), TIME, "usr_steward", lambda done, total: seen.append((done, total))
-    )
-    assert seen == sorted(seen)
-    assert seen[-1][0] == seen[-1][1] > 0
+    seen = Seen()
+    site.bring_in(forge.good(), watch=seen)
+    assert seen.bytes == sorted(seen.bytes)
+    assert seen.bytes[-1][0] == seen.bytes[-1][1] > 0
+
+
+def test_every_step_is_reached_in_order(site: Site, forge: BundleForge) -> None:
+    """An import goes through all steps, and its row says that it is done."""
+    seen = Seen()
+    site.bring_in(forge.good(), watch=seen)
+    assert seen.steps == list(Step)
+    (row,) = site.library.imports()
+    assert (row.state, row.reason, row.imported_by) == ("committed", "", "usr_steward")
+
+
+def test_refusal_is_in_the_row_of_the_import(site: Site, forge: BundleForge) -> None:
+    """A refused import's row says refused and why."""
+    folder = forge.good()
+    attacks.break_content(folder)
+    with pytest.raises(refusals.ContentError) as caught:
+        site.bring_in(folder)
+    (row,) = site.library.imports()
+    assert (row.state, row.reason) == ("refused", caught.value.message)
+
+
+def test_all_files_of_a_model_lie_in_the_library(site: Site, forge: BundleForge) -> None:
+    """Each file lies under its digest and role, read-only, and the row tells the digests."""
+    site.bring_in(forge.good())
+    model = site.library.by_name("tiny")
+    assert set(model.files) == {*SIDE_FILES, "chunks"}
+    for role in SIDE_FILES:
+        path = library_file(site.library.folder, model.files[role], role)
+        assert file_digest(path) == model.files[role]
+        assert stat.S_IMODE(path.stat().st_mode) == 0o444
+    chunks = library_file(site.library.folder, model.digest, "chunks")
+    assert chunks.read_text() == f"{model.digest}\n"
+    assert file_digest(chunks) == model.files["chunks"]
+    assert [path.name for path in site.library.staging.iterdir()] == [".import.lock"]
+
+
+def test_model_tells_who_signed_it(site: Site, forge: BundleForge) -> None:
+    """The row of a model tells the keys of the list, the key of its own signature, the licence."""
+    site.bring_in(forge.good())
+    model = site.library.by_name("tiny")
+    assert model.signers == tuple(s.public_key.keyid for s in forge.signers.targets)
+    assert len(model.oms_key) == 64
+    assert (model.licence, model.architecture) == ("Apache-2.0", "llama")
+    assert model.parameters > 0
+
+
+def test_missing_file_is_named_and_the_rest_is_kept(site: Site, forge: BundleForge) -> None:
+    """A file that is on no medium is named; what was read waits in staging for the next run."""
+    folder = forge.good()
+    weights = weights_of(folder)
+    data = weights.read_bytes()
+    weights.unlink()
+    with pytest.raises(refusals.IncompleteError, match=rf"{weights.name} is on none of the media"):
+        site.bring_in(folder)
+    assert site.library.models() == []
+    assert [name for name in site.files() if not name.endswith((".part", ".notes"))] == []
+    weights.write_bytes(data)
+    assert site.bring_in(folder) == ["tiny 1.0 imported"]
+
+
+def test_list_without_files_brings_nothing_in(site: Site, forge: BundleForge) -> None:
+    """Metadata that carry no model are accepted as a newer list, and nothing is imported."""
+    folder = forge.good()
+    shutil.rmtree(folder / "targets")
+    assert site.bring_in(folder) == []
+    assert [item.targets_version for item in site.library.publishers()] == [1]
+
+
+def test_returns_are_never_read(site: Site, forge: BundleForge) -> None:
+    """Whatever lies in `returns/` changes nothing, not even a FIFO."""
+    folder = forge.good()
+    (folder / "returns").mkdir()
+    os.mkfifo(folder / "returns" / "x.checkpoint")
+    assert site.bring_in(folder) == ["tiny 1.0 imported"]
+
+
+def test_verifying_changes_nothing(site: Site, forge: BundleForge) -> None:
+    """Verifying a bundle reads every byte and leaves no row, no file and no newer floor."""
+    seen = Seen()
+    review = site.library.review([forge.good()], TIME, seen, read=True)
+    assert [model.name for model in review.carried] == ["tiny"]
+    assert review.new == review.carried
+    assert seen.bytes[-1][0] == seen.bytes[-1][1] > 0
+    assert (site.files(), site.library.imports()) == ([], [])
+    assert [item.targets_version for item in site.library.publishers()] == [0]
+
+
+@pytest.mark.parametrize(
+    ("broken", "error", "words"), [*BROKEN[:4], BROKEN[-1]], ids=lambda item: str(item)[:20]
+)
+def test_verifying_refuses_what_an_import_refuses(
+    site: Site,
+    forge: BundleForge,
+    broken: Callable[[Path], None],
+    error: type[ApplianceError],
+    words: str,
+) -> None:
+    """A bundle with one thing broken does not verify, for the same reason."""
+    folder = forge.good()
+    broken(folder)
+    with pytest.raises(error, match=words):
+        site.library.review([folder], TIME, read=True)
+
+
+def test_inspecting_reads_no_weights(site: Site, forge: BundleForge) -> None:
+    """Inspecting tells what is listed and what lacks, by signed metadata alone."""
+    folder = forge.good()
+    weights_of(folder).unlink()
+    review = site.library.review([folder], TIME, read=False)
+    assert [target.role for target in review.missing] == ["weights"]
 
 
 def test_importing_again_changes_nothing(site: Site, forge: BundleForge) -> None:
@@ -147,13 +275,32 @@ def test_newer_bundle_adds_a_version(site: Site, forge: BundleForge) -> None:
 
 
 def test_wrong_chat_template_is_refused(site: Site, forge: BundleForge) -> None:
-    """Weights whose chat template is not the signed one are refused after their digest passed."""
+    """Weights that hold another chat template than they were signed with are refused."""
+    folder, path = forge.good(), "tiny-1.0/chat_template.jinja"
 
     def lie(targets: Targets) -> None:
-        targets.targets["tiny-1.0/tiny.gguf"].custom["chat_template_sha256"] = "0" * 64
+        old = attacks.replace(folder, targets, path, b"{{ messages }}")
+        new = targets.targets[path].hashes["sha256"]
+        targets.targets["tiny-1.0/tiny.gguf"].custom["chat_template_sha256"] = new
+        bill = "tiny-1.0/bom.cdx.json"
+        text = attacks.stored(folder, targets, bill).read_text()
+        attacks.replace(folder, targets, bill, text.replace(old, new).encode())
+        forge.sign_model(folder, targets, "tiny-1.0")
 
     with pytest.raises(refusals.UnsafeModelError, match="chat template"):
-        site.bring_in(forge.signed(forge.good(), lie))
+        site.bring_in(forge.signed(folder, lie))
+    assert site.files() == []
+
+
+def test_model_signed_by_another_key_is_refused(site: Site, forge: BundleForge) -> None:
+    """A model's own signature by a key that the publisher's root does not name is refused."""
+    folder = forge.good()
+
+    def lie(targets: Targets) -> None:
+        forge.sign_model(folder, targets, "tiny-1.0", CryptoSigner.generate_ecdsa())
+
+    with pytest.raises(refusals.SignatureError, match="key"):
+        site.bring_in(forge.signed(folder, lie))
     assert site.files() == []
 
 
@@ -169,26 +316,16 @@ def test_wrong_architecture_is_refused(site: Site, forge: BundleForge) -> None:
 
 def test_card_of_another_model_is_refused(site: Site, forge: BundleForge) -> None:
     """A card that names another version than the signed one is refused."""
-    folder = forge.good()
     data = card_text("tiny", "9.9").encode()
-
-    def lie(targets: Targets) -> None:
-        target = targets.targets["tiny-1.0/card.toml"]
-        old = target.hashes["sha256"]
-        fresh = type(target).from_data(target.path, data, ["sha256"])
-        target.length, target.hashes = fresh.length, fresh.hashes
-        old_path = folder / "targets/tiny-1.0" / f"{old}.card.toml"
-        old_path.write_bytes(data)
-        old_path.rename(old_path.with_name(f"{fresh.hashes['sha256']}.card.toml"))
-
+    folder = forge.with_file(forge.good(), "tiny-1.0/card.toml", data)
     with pytest.raises(refusals.UnsafeModelError, match=r"card says version '9\.9'"):
-        site.bring_in(forge.signed(folder, lie))
+        site.bring_in(folder)
 
 
 def test_signed_garbage_is_refused(site: Site, forge: BundleForge) -> None:
     """Weights that are no GGUF at all are refused although a trusted publisher signed them."""
     folder = forge.good()
-    forge.signed(folder, attacks.swap_weights(folder, b"PK\x03\x04" + bytes(4_000)))
+    forge.with_weights(folder, b"PK\x03\x04" + bytes(4_000))
     with pytest.raises(refusals.UnsafeModelError, match="does not begin"):
         site.bring_in(folder)
     assert site.files() == []

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from appliance.bundles.places import library_file
 from appliance.bundles.refusals import DamagedModelError, WrongFingerprintError
 from appliance.bundles.states import State
 from appliance.bundles.trust import fingerprint
@@ -30,6 +31,7 @@ def stocked(site: Site, forge: BundleForge) -> Site:
     forge.add_model("tiny", "1.1", seed=1)
     site.bring_in(forge.good())
     for model in site.library.models():
+        site.library.set_evaluated(model.id)
         site.library.set_approved(model.id, "usr_approver", {"clinician"})
     return site
 
@@ -92,6 +94,7 @@ def test_approval_keeps_who_and_for_whom(stocked: Site) -> None:
 def test_approval_names_a_role(site: Site, forge: BundleForge) -> None:
     """Approving for nobody is refused."""
     site.bring_in(forge.good())
+    site.library.set_evaluated(site.library.by_name("tiny").id)
     with pytest.raises(BadInputError):
         site.library.set_approved(site.library.by_name("tiny").id, "usr_approver", set())
 
@@ -112,6 +115,8 @@ def test_engine_is_told_of_the_active_model(stocked: Site) -> None:
         "version": "1.0",
         "digest": model.digest,
         "context_tokens": 512,
+        "template_sha256": model.files["template"],
+        "chunks_sha256": model.files["chunks"],
     }
 
 
@@ -186,6 +191,18 @@ def test_altered_file_is_noticed(stocked: Site) -> None:
     model = stocked.library.by_name("tiny", "1.0")
     damage(stocked, model.digest)
     with pytest.raises(DamagedModelError, match=f"signed was {model.digest}"):
+        stocked.library.verify(model.id)
+
+
+@pytest.mark.parametrize("role", ["template", "oms", "chunks"])
+def test_altered_file_beside_the_weights_is_noticed(stocked: Site, role: str) -> None:
+    """A changed chat template, signature or list of chunks is as much damage as changed weights."""
+    model = stocked.library.by_name("tiny", "1.0")
+    named = model.digest if role == "chunks" else model.files[role]
+    path = library_file(stocked.library.folder, named, role)
+    path.chmod(0o600)
+    path.write_bytes(b"{{ other }}")
+    with pytest.raises(DamagedModelError, match=f"the {role} file of model tiny"):
         stocked.library.verify(model.id)
 
 

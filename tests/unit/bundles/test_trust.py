@@ -12,6 +12,7 @@ from tuf.ngclient._internal.trusted_metadata_set import TrustedMetadataSet
 from tuf.ngclient.config import EnvelopeType
 
 from appliance.bundles import refusals, trust
+from appliance.bundles.publisher import Signers, make_root
 from tests.simulators.bundle_forge import EXPIRES, NOW, BundleForge, two_of_three
 from tests.unit.bundles.conftest import TIME, Site
 
@@ -31,7 +32,31 @@ def test_good_metadata_yields_the_signed_models(forge: BundleForge) -> None:
     (model,) = verify(forge, forge.good()).models
     assert (model.name, model.version, model.security_epoch) == ("tiny", "1.0", 1)
     assert model.architecture == "llama"
-    assert model.weights.stored_path.startswith("tiny-1.0/" + model.weights.sha256)
+    assert model.parts[0].stored_path.startswith("tiny-1.0/" + model.sha256)
+
+
+def test_manifest_names_who_signed(tmp_path: Path) -> None:
+    """What was verified says whose signatures counted, and how many it took."""
+    signers = two_of_three()
+    forge = BundleForge(tmp_path, signers)
+    manifest = verify(forge, forge.good())
+    assert manifest.signers == tuple(sorted(item.public_key.keyid for item in signers.targets))
+    assert (manifest.threshold, len(manifest.oms_keys)) == (2, 3)
+    assert manifest.expires == EXPIRES.timestamp()
+
+
+def test_one_key_under_two_names_makes_no_threshold(tmp_path: Path) -> None:
+    """A root in which one person holds two of the keys by two ids is refused."""
+    signer = CryptoSigner.generate_ecdsa()
+    twin = CryptoSigner.generate_ecdsa()
+    twin._private_key = signer._private_key
+    twin._public_key = type(twin.public_key)(
+        twin.public_key.keyid, "ecdsa", "ecdsa-sha2-nistp256", signer.public_key.keyval
+    )
+    people = (signer, twin)
+    signers = Signers(people, people, people, people, {"root": 2, "targets": 2})
+    with pytest.raises(refusals.SignatureError, match="one key under two names"):
+        trust.reload(make_root(signers, expires=EXPIRES))
 
 
 def test_our_metadata_is_accepted_by_python_tuf(forge: BundleForge) -> None:
@@ -247,6 +272,16 @@ def test_more_rotations_than_allowed_are_refused(
     """A bundle with a longer chain of roots than the limit is refused."""
     monkeypatch.setattr(trust, "MAX_ROTATIONS", 2)
     for _ in range(3):
-        forge.rotate(type(forge.signers).one(CryptoSigner.generate_ed25519()))
+        forge.rotate(type(forge.signers).one(CryptoSigner.generate_ecdsa()))
     with pytest.raises(refusals.SignatureError, match="more than 2 times"):
         verify(forge, forge.good())
+
+
+@pytest.mark.parametrize("value", ["1.5", "NaN", "[" * 400 + "]" * 400])
+def test_metadata_that_has_no_signed_form_is_refused(forge: BundleForge, value: str) -> None:
+    """A fraction or deep nesting in the signed part is a bad signature, never a crash."""
+    folder = forge.good()
+    path = folder / "metadata" / "timestamp.json"
+    path.write_text(path.read_text().replace('"signed":{', f'"signed":{{"x":{value},', 1))
+    with pytest.raises(refusals.SignatureError):
+        verify(forge, folder)

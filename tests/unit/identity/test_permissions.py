@@ -50,9 +50,10 @@ def test_an_administrator_cannot_touch_the_record() -> None:
     assert not GRANTS[Role.ADMINISTRATOR] & RECORD
 
 
-def test_an_auditor_does_nothing_but_read_the_record() -> None:
-    """An auditor has the record and their own password."""
-    assert GRANTS[Role.AUDITOR] == RECORD | {Permission.OWN_PASSWORD}
+def test_an_auditor_reads_the_record_and_how_models_were_validated() -> None:
+    """An auditor has the record, the models' validation records and their own password."""
+    models = {Permission.MODELS_LIST, Permission.MODELS_VALIDATION}
+    assert GRANTS[Role.AUDITOR] == RECORD | models | {Permission.OWN_PASSWORD}
 
 
 def test_a_privacy_officer_reads_the_record_and_decides_on_content() -> None:

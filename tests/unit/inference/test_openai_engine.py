@@ -59,7 +59,7 @@ def test_it_is_an_engine(engine: OpenAIEngine) -> None:
 def test_an_answer_is_streamed(engine: OpenAIEngine, digest: str) -> None:
     """Pieces come, then the end with exact counts."""
     *pieces, end = engine.generate(Generation(digest, HELLO, Sampling(20)))
-    assert end == Finished("length", engine.count_tokens(HELLO), 20)
+    assert end == Finished("length", engine.count_tokens(digest, HELLO), 20)
     assert all(isinstance(piece, Delta | Queued) for piece in pieces)
 
 
@@ -114,7 +114,7 @@ def test_errors_of_the_engine_keep_their_class(engine: OpenAIEngine, digest: str
     with pytest.raises(EngineUnavailableError, match="another model"):
         list(engine.generate(Generation("f" * 64, HELLO, Sampling(5))))
     with pytest.raises(ContextOverflowError):
-        engine.count_tokens((Message("user", "x" * 3_000_000),))
+        engine.count_tokens(digest, (Message("user", "x" * 3_000_000),))
 
 
 def test_an_engine_that_is_not_there_is_down(tmp_path: Path) -> None:
@@ -175,9 +175,3 @@ def test_another_server_speaking_nonsense_is_unavailable(tmp_path: Path) -> None
         with closing(OpenAIEngine(uds=place)) as engine, pytest.raises(EngineUnavailableError):
             list(engine.generate(Generation("f" * 64, HELLO, Sampling(5))))
         speaker.join()
-
-
-def test_reload_asks_for_the_active_model(process: EngineProcess, engine: OpenAIEngine) -> None:
-    """Reload passes through, and the loaded model stays when it is the active one."""
-    engine.reload()
-    assert engine.status().state == "ready"

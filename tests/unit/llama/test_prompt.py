@@ -27,6 +27,11 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Weights:
     return load_weights(folder, put_model(folder))
 
 
+@pytest.fixture(scope="module")
+def writer(weights: Weights) -> PromptWriter:
+    return PromptWriter(weights, 512)
+
+
 def marks(weights: Weights, tokens: list[int]) -> list[str]:
     return [weights.text_of(token) for token in tokens if weights.is_control(token)]
 
@@ -69,10 +74,12 @@ def test_a_message_cannot_add_a_turn(weights: Weights, attack: str) -> None:
         max_size=20,
     )
 )
-def test_no_mixture_of_marks_adds_a_turn(weights: Weights, parts: list[str]) -> None:
+def test_no_mixture_of_marks_adds_a_turn(
+    weights: Weights, writer: PromptWriter, parts: list[str]
+) -> None:
     """Nested, cut and glued marks never become control tokens."""
     turns = (Turn("system", "be kind"), Turn("user", "".join(parts)))
-    assert marks(weights, PromptWriter(weights, 512).tokens(turns)) == OWN_MARKS
+    assert marks(weights, writer.tokens(turns)) == OWN_MARKS
 
 
 def test_a_user_defined_turn_mark_is_broken_too(library: Path) -> None:

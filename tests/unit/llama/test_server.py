@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.simulators.engine_process import PATIENCE_S, EngineProcess, activate_model, put_model
+from tests.simulators.engine_process import PATIENCE_S, EngineProcess, put_model
 
 from .conftest import LONG, Running
 
@@ -227,15 +227,6 @@ def test_tokens_are_counted_exactly(shared: Running) -> None:
     assert counted == {"tokens": usage["prompt_tokens"], "context": LONG}
 
 
-def test_without_an_active_model_the_engine_is_empty(engine: EngineProcess) -> None:
-    """It says so, answers health checks, and refuses questions with 503."""
-    engine.start(until="empty")
-    assert "no model" in engine.get("/status").json()["detail"]
-    assert engine.get("/healthz").status_code == 200
-    assert Running(engine, "a" * 64).ask().status_code == 503
-    assert engine.post("/tokenize", {"messages": []}).status_code == 503
-
-
 def test_corrupted_weights_are_not_loaded(engine: EngineProcess) -> None:
     """A weights file with other content leaves the engine empty, and the detail says why."""
     digest = put_model(engine.library)
@@ -249,44 +240,6 @@ def test_weights_that_would_abort_are_not_loaded(engine: EngineProcess) -> None:
     """A vocabulary without byte tokens leaves the engine empty and alive."""
     put_model(engine.library, byte_tokens=False)
     assert "byte tokens" in engine.start(until="empty").get("/status").json()["detail"]
-
-
-def test_reload_brings_the_model_that_is_active_now(engine: EngineProcess) -> None:
-    """After a reload the new digest is answered and the old one is refused."""
-    old = Running(engine, put_model(engine.library))
-    engine.start()
-    new = Running(engine, put_model(engine.library, seed=1))
-    assert engine.post("/reload", {}).status_code == 202
-    engine.wait(state="ready", digest=new.digest)
-    assert (new.ask().status_code, old.ask().status_code) == (200, 409)
-
-
-def test_reload_to_a_bad_model_serves_nothing(engine: EngineProcess) -> None:
-    """The old model is no longer the active one, so it does not go on in its place."""
-    old = Running(engine, put_model(engine.library))
-    engine.start()
-    activate_model(engine.library, "c" * 64)
-    engine.post("/reload", {})
-    engine.wait(state="empty", digest=None)
-    assert old.ask().status_code == 503
-
-
-def test_reload_lets_the_running_answer_end(engine: EngineProcess) -> None:
-    """One who waits is told; one who is being answered gets the whole answer."""
-    running = Running(engine, put_model(engine.library))
-    engine.start()
-    put_model(engine.library, seed=1)
-    transport = httpx.HTTPTransport(uds=str(engine.socket))
-    body = running.body(stream=True, max_tokens=400)
-    with (
-        httpx.Client(transport=transport, base_url="http://e", timeout=PATIENCE_S) as own,
-        own.stream("POST", CHAT, json=body) as first,
-    ):
-        lines = first.iter_lines()
-        next(lines)
-        engine.post("/reload", {})
-        *_, last, end = data_of(lines)
-    assert (last["usage"]["completion_tokens"], end) == (400, "[DONE]")
 
 
 def test_nothing_that_was_asked_or_answered_is_logged(engine: EngineProcess) -> None:

@@ -24,8 +24,10 @@ from appliance.errors import ConflictError
 from appliance.identity.permissions import Actor
 from appliance.identity.roles import Role
 from appliance.operations import Operations, operations_for
+from appliance.operations.imports import Imports
 from appliance.operations.setup import initialise
 from tests.simulators.bundle_forge import BundleForge
+from tests.simulators.evaluated import mark_evaluated
 
 PATIENCE_S = 60
 
@@ -37,15 +39,16 @@ def make_state(folder: Path) -> Config:
     )
     initialise(config, console_actor())
     appliance = assemble(config)
-    models = operations_for(appliance).models
+    verbs = operations_for(appliance)
     expires = datetime.now(tz=UTC).replace(microsecond=0) + timedelta(days=1)
     forge = BundleForge(folder / "desk")
     bundle = forge.good(expires=expires)
     root = (bundle / "metadata/1.root.json").read_bytes()
-    models.trust(console_actor(), "tests", root, sha256(root).hex())
-    models.import_bundle(actor(Role.STEWARD, "steward"), bundle)
-    models.approve(actor(Role.APPROVER, "approver"), "tiny")
-    models.activate(actor(Role.APPROVER, "approver"), "tiny")
+    verbs.trusting.add(console_actor(), "tests", root, sha256(root).hex())
+    Imports(appliance, None).import_bundle(actor(Role.STEWARD, "steward"), [bundle])
+    mark_evaluated(appliance, appliance.library.by_name("tiny"))
+    verbs.models.approve(actor(Role.APPROVER, "approver"), "tiny")
+    verbs.activation.activate(actor(Role.APPROVER, "approver"), "tiny")
     appliance.close()
     return config
 

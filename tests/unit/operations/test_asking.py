@@ -191,7 +191,8 @@ def test_a_conversation_keeps_its_earlier_turns(
     """The second question of a conversation is sent with the first and its answer."""
     first = operations.asking.ask(clinician, Question.of("hello", sampling=SHORT))
     first.finished(END_S)
-    alone = appliance.engine.count_tokens((Message("user", "again"),))
+    digest = appliance.library.by_name("tiny").digest
+    alone = appliance.engine.count_tokens(digest, (Message("user", "again"),))
     again = Question.of("again", conversation_id=first.conversation_id, sampling=SHORT)
     state = operations.asking.ask(clinician, again).finished(END_S)
     assert state.prompt_tokens is not None

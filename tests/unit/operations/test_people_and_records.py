@@ -216,7 +216,7 @@ def test_what_the_engine_loaded_is_recorded_once(operations: Operations, entries
     """The record names the weights that answer, by digest."""
     before = len(entries(action="model.load"))
     for _ in range(3):
-        operations.models.note_loading()
+        operations.activation.note_loading()
     loads = entries(action="model.load")
     assert len(loads) == before + 1
     assert loads[-1]["outcome"] == "success"

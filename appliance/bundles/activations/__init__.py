@@ -1,0 +1,1 @@
+"""Activations: which model answered when, and which one before it."""

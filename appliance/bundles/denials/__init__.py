@@ -1,0 +1,1 @@
+"""Models that their publishers deny by name."""

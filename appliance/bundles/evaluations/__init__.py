@@ -1,0 +1,1 @@
+"""Evaluations: what a model answered to golden prompts on this machine."""

@@ -1,0 +1,1 @@
+"""Pins: a model's name held at one of its versions."""

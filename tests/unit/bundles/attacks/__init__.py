@@ -1,0 +1,1 @@
+"""Every attack on a bundle, on the real importer, through the real operation."""
