@@ -76,7 +76,7 @@ class Checked:
             changed=now,
             files={role: model.file(role).sha256 for role in SIDE_FILES},
             signers=manifest.signers,
-            oms_key=self.signer.key_sha256,
+            oms_key=self.signer.public_key.decode(),
             template_from=model.template_from,
             architecture=model.architecture,
             licence=model.licence,

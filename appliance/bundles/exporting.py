@@ -33,9 +33,7 @@ PUBLIC_KEY = "publisher.pem"
 Progress = Callable[[int, int], None]
 
 
-def lay_out(
-    library: Path, model: ModelInfo, public_key: bytes, folder: Path, progress: Progress
-) -> None:
+def lay_out(library: Path, model: ModelInfo, folder: Path, progress: Progress) -> None:
     """Copy a model's files from `library` into the new `folder`; `progress(done, total)` in bytes.
 
     Raises ConflictError when the folder holds anything or the model came without a signature of
@@ -53,7 +51,7 @@ def lay_out(
         with durable.translated():
             (fresh / FILES).mkdir(parents=True)
             _copy_all(library, model, sources, fresh, progress)
-            (fresh / PUBLIC_KEY).write_bytes(public_key)
+            (fresh / PUBLIC_KEY).write_bytes(model.oms_key.encode())
             for each in (fresh / FILES, fresh):
                 durable.sync_folder(each)
             if folder.exists():

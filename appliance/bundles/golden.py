@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -31,6 +31,9 @@ MAX_TEXT_CHARACTERS = 500
 MAX_TOKENS = 2_048
 DEFAULT_TOKENS = 256
 MAX_ANSWER_CHARACTERS = 32_768
+# In a whole file: what has to be compiled takes milliseconds each, and an import waits for it.
+MAX_PATTERNS = 500
+MAX_SCHEMA_CHARACTERS = 131_072
 
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 _KEYS = frozenset(
@@ -100,9 +103,21 @@ def parse(data: bytes) -> tuple[GoldenPrompt, ...]:
         if prompt.id in prompts:
             raise UnsafeModelError(f"golden prompts, line {number}: {prompt.id} is there already")
         prompts[prompt.id] = prompt
+        _check_work(prompts.values())
     if not prompts:
         raise UnsafeModelError("there is no golden prompt in the file")
     return tuple(prompts.values())
+
+
+def _check_work(prompts: Collection[GoldenPrompt]) -> None:
+    """Refuse a file whose patterns and schemas together take too long to make ready."""
+    if sum(len(prompt.expect.regex) for prompt in prompts) > MAX_PATTERNS:
+        raise UnsafeModelError(f"the golden prompts have more than {MAX_PATTERNS} patterns")
+    schemas = [prompt.expect.json_schema for prompt in prompts if prompt.expect.json_schema]
+    if len(schemas) > 1 and len(json.dumps(schemas)) > MAX_SCHEMA_CHARACTERS:
+        raise UnsafeModelError(
+            f"the schemas of the golden prompts have more than {MAX_SCHEMA_CHARACTERS} characters"
+        )
 
 
 def _object(line: bytes) -> dict[str, Any]:

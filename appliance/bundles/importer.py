@@ -81,19 +81,22 @@ def import_bundle(shelf: Shelf, order: Order) -> tuple[ModelInfo, ...]:
     Returns those models in the order of their names, new or known before. Raises IncompleteError
     when files of a carried model lie on none of the media.
     """
+    run = _Run(shelf, order)
     with (
         durable.exclusive(shelf.staging / LOCK_FILE, "the import of models"),
         opening.opened(order.folders) as media,
-        _journal(shelf, order),
+        _journal(shelf, order, run),
     ):
         order.watch.step(Step.INSERTED, {})
-        return _Run(shelf, order).through(media)
+        return run.through(media)
 
 
 @contextlib.contextmanager
-def _journal(shelf: Shelf, order: Order) -> Iterator[None]:
+def _journal(shelf: Shelf, order: Order, run: _Run) -> Iterator[None]:
     """Note how the run ended; after a refusal or on a bad disk, leave nothing in staging.
 
+    Until a bundle's metadata was found good, what lies there is of another one that waits to be
+    gone on with: a wrong stick put in by mistake does not cost it.
     What was written before a disk failed is not gone on with: after a failed fsync the kernel may
     show bytes that never reached the disk.
     """
@@ -102,7 +105,7 @@ def _journal(shelf: Shelf, order: Order) -> Iterator[None]:
             yield
     except ApplianceError as error:
         refused = isinstance(error, VerificationError)
-        if refused or isinstance(error, DiskFullError | StorageError):
+        if run.staging_is_ours and (refused or isinstance(error, DiskFullError | StorageError)):
             with contextlib.suppress(OSError):
                 Staging(shelf.staging, shelf.library).clean()
         # The error itself matters more than its note.
@@ -133,6 +136,7 @@ class _Run:
         self._shelf = shelf
         self._order = order
         self._staging = Staging(shelf.staging, shelf.library, shelf.keep_free)
+        self.staging_is_ours = False
 
     def through(self, media: Sequence[Medium]) -> tuple[ModelInfo, ...]:
         """Go through the steps after the first."""
@@ -142,6 +146,7 @@ class _Run:
         carried = [model for model in manifest.models if carriers.carries(model)]
         new = admission.new_models(known, publisher, manifest, carried, engine_version())
         self._reached(Step.METADATA_OK, publisher=publisher.id, targets=manifest.targets_version)
+        self.staging_is_ours = True
         self._staging.clean(manifest.models)
         self._staging.adopt(new)
         self._staging.reserve(new)

@@ -5,6 +5,7 @@ Not here: the rows they come from (`store`), the files they speak of (`library`)
 
 from __future__ import annotations
 
+import hashlib
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -41,9 +42,9 @@ class ModelInfo:
     """A model as the rest of the appliance sees it; `card_text` is the TOML as it was signed.
 
     `files` maps a role (`template`, `eval`, `bom`, `oms`, `card`) to the SHA-256 of its file in
-    the library; `signers` are the ids of the keys that signed the targets; `oms_key` is the
-    SHA-256 of the public key of the model's own signature; `template_from` is `weights` or
-    `publisher`. Rows of before version a0004 have none of these.
+    the library; `signers` are the ids of the keys that signed the targets; `oms_key` is the public
+    key (PEM) of the model's own signature, kept here because a publisher's root may drop it;
+    `template_from` is `weights` or `publisher`. Rows of before version a0004 have none of these.
     """
 
     id: str
@@ -75,3 +76,8 @@ class ModelInfo:
     @property
     def card(self) -> dict[str, Any]:
         return tomllib.loads(self.card_text)
+
+    @property
+    def oms_key_sha256(self) -> str:
+        """Return how tools name the key of the model's own signature; empty where there is none."""
+        return hashlib.sha256(self.oms_key.encode()).hexdigest() if self.oms_key else ""

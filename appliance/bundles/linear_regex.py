@@ -11,7 +11,7 @@ import re2  # type: ignore[import-untyped]  # ships no types
 
 MAX_PATTERN_CHARACTERS = 500
 # Also bounds a counted repetition of counted repetitions, which RE2 writes out.
-MAX_MEMORY_BYTES = 4 * 1_048_576
+MAX_MEMORY_BYTES = 524_288
 
 
 class UnusableCheckError(ValueError):

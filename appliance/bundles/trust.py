@@ -192,6 +192,11 @@ def verify(
     )
 
 
+def threshold(root: bytes) -> int:
+    """Return how many people must sign the list of models, by a root trusted before."""
+    return int(reload(root).root.roles[Targets.type].threshold)
+
+
 def model_keys(root: Root) -> tuple[bytes, ...]:
     """Return the public keys (PEM) that may sign a model: the EC keys of the targets role."""
     keys = (root.keys[keyid] for keyid in root.roles[Targets.type].keyids)

@@ -84,7 +84,7 @@ def facts(dossier: Dossier) -> dict[str, object]:
         + (" (not trusted any more)" if dossier.publisher.revoked else ""),
         "signed by": ", ".join(found.signers) or "checked when it came in",
         "needed": f"{dossier.threshold} signature" + ("" if dossier.threshold == 1 else "s"),
-        "own signature": f"by key {found.oms_key[:64]}" if found.oms_key else "none",
+        "own signature": f"by key {found.oms_key_sha256}" if found.oms_key else "none",
         "epoch": _epoch(dossier),
         "template": f"from the {found.template_from}{_template(dossier)}",
         "licence": found.licence or str(found.card.get("licence", "")),

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from appliance.assembly import Appliance
+from appliance.bundles import trust
 from appliance.bundles.evaluations.results import EvaluationInfo, PromptResult
 from appliance.bundles.inventory import ModelInfo, PublisherInfo
 from appliance.bundles.manifest import MAX_TEMPLATE_BYTES
@@ -21,7 +22,6 @@ from appliance.bundles.states import State
 from appliance.bundles.template_difference import Difference, compare
 from appliance.identity.permissions import Actor, Permission, may, require
 from appliance.operations.evaluation import Evaluations
-from appliance.operations.keys_of_models import threshold_of
 
 IN_USE_BEFORE = frozenset({State.ACTIVE, State.APPROVED, State.RETIRED})
 
@@ -109,7 +109,7 @@ class Dossiers:
         return Dossier(
             model=model,
             publisher=publisher,
-            threshold=threshold_of(publisher),
+            threshold=trust.threshold(publisher.root),
             active=active,
             former=former,
             template=self._template(model, _other(model, active) or former),

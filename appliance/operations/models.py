@@ -22,7 +22,6 @@ from appliance.bundles.states import State
 from appliance.errors import BadInputError, ConflictError, ForbiddenError
 from appliance.identity.permissions import Actor, Permission, require
 from appliance.identity.roles import Role
-from appliance.operations.keys_of_models import public_key_of
 from appliance.operations.quarantining import Quarantining
 from appliance.operations.reasons import reason_of
 from appliance.operations.recording import Recorder
@@ -121,7 +120,7 @@ class Models:
             change.facts.update(digest=model.digest, reason=reason_of(reason))
             if model.state not in USABLE:
                 raise ConflictError(
-                    f"model {name} {model.version} is {model.state}, so nothing can be pinned to it",
+                    f"model {name} {model.version} is {model.state}: nothing can be pinned to it",
                     hint="pin a version that was approved",
                 )
             pin = PinInfo(
@@ -167,9 +166,8 @@ class Models:
             change.entity = model.id
             change.facts["digest"] = model.digest
             self._require_weights(model)
-            key = public_key_of(model, self._library.publishers())
             try:
-                exporting.lay_out(self._library.folder, model, key, folder, progress)
+                exporting.lay_out(self._library.folder, model, folder, progress)
             except DamagedModelError as error:
                 if model.state is not State.QUARANTINED:
                     self._quarantining.take(actor, model, error.message)
@@ -222,7 +220,7 @@ class Models:
         pin = self._pins.get(model.name)
         if pin is not None and pin.model == model.id:
             raise ConflictError(
-                f"model {model.name} is pinned to {model.version} ({pin.reason}) and was not retired",
+                f"model {model.name} is pinned to {model.version} ({pin.reason}); not retired",
                 hint="unpin it first",
             )
 

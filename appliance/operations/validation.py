@@ -19,6 +19,7 @@ from typing import Any
 from appliance.assembly import Appliance
 from appliance.audit.checkpoint import SignedCheckpoint
 from appliance.audit.query import MAX_LIMIT, Query
+from appliance.bundles import trust
 from appliance.bundles.evaluations.results import EvaluationInfo, PromptResult
 from appliance.bundles.golden import GoldenPrompt
 from appliance.bundles.inventory import ModelInfo
@@ -28,7 +29,6 @@ from appliance.identity.permissions import Actor, Permission
 from appliance.operations import validation_page
 from appliance.operations.comparison import Comparison
 from appliance.operations.evaluation import Evaluations
-from appliance.operations.keys_of_models import threshold_of
 from appliance.operations.machine import machine
 from appliance.operations.recording import Recorder
 
@@ -94,12 +94,12 @@ class Validations:
             "root_sha256": publisher.root_sha256,
             "root_version": publisher.root_version,
             "targets_version": publisher.targets_version,
-            "signatures_needed": threshold_of(publisher),
+            "signatures_needed": trust.threshold(publisher.root),
             "trusted_by": self._person(publisher.added_by),
             "trusted": rfc3339(publisher.created),
             "revoked": None if publisher.revoked is None else rfc3339(publisher.revoked),
             "signer_key_ids": list(model.signers),
-            "model_signature_key_sha256": model.oms_key,
+            "model_signature_key_sha256": model.oms_key_sha256,
         }
 
     def _evaluation(self, model: ModelInfo, info: EvaluationInfo | None) -> dict[str, Any] | None:

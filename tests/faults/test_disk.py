@@ -96,7 +96,7 @@ def test_midnight_on_a_disk_with_hardly_any_room(tmp_path: Path) -> None:
 def test_the_whole_appliance_on_a_full_disk(tmp_path: Path) -> None:
     """New questions get 507 and the reason; answers come again by themselves."""
     command = [sys.executable, "-m", "tests.faults.appliance_on_disk", str(tmp_path)]
-    ran = on_small_disk(tmp_path, "size=64m", *command)
+    ran = on_small_disk(tmp_path, "size=160m", *command)
     assert ran.returncode == 0, ran.stderr
     facts = json.loads(ran.stdout)
     assert facts["before"] == 200

@@ -67,7 +67,8 @@ def test_the_details_hold_what_an_approver_must_know(reading: Ward) -> None:
     """Signers and threshold, epoch, digests, licence, limits, hardware floor, evaluation."""
     shown = page(reading.clinic.browser("approver"), NEW)
     for words in (
-        *reading.new.signers, reading.new.digest, reading.new.oms_key, "3 of at least 2 needed",
+        *reading.new.signers, reading.new.digest, reading.new.oms_key_sha256,
+        "3 of at least 2 needed",
         "2, +1 against ward 1.0", "Apache-2.0", "Invents doses when asked for them.", "GPU memory",
         "6,973 MiB", "2 of 5 failed", "all 5 prompts passed", "prompt-0", "contains: it lacks",
     ):  # fmt: skip

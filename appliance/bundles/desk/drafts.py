@@ -68,6 +68,7 @@ class Draft:
     def open(cls, folders: Sequence[Path]) -> Draft:
         """Return the draft on these media; raise unless all of them are there and agree."""
         unique = list(dict.fromkeys(folder.resolve() for folder in folders))
+        _check_folders(unique)
         # A run that was cut short while it completed a bundle may have ended some media.
         ended = [folder for folder in unique if _has_ended(folder)]
         under_way = [folder for folder in unique if folder not in ended] or ended
@@ -103,6 +104,14 @@ class Draft:
         for folder in self.folders:
             (folder / NAME).unlink(missing_ok=True)
             durable.sync_folder(folder)
+
+
+def _check_folders(folders: Sequence[Path]) -> None:
+    """Refuse links in the place of a draft's folders: a medium must not choose where we write."""
+    for folder in folders:
+        for place in (folder / "metadata", folder / "targets"):
+            if place.is_symlink():
+                raise VerificationError(f"{place} is a link", hint=NOT_SIGNED)
 
 
 def put(path: Path, data: bytes) -> None:

@@ -79,7 +79,8 @@ class Pins:
         pin = self.get(name)
         if pin is not None and pin.version != version:
             raise ConflictError(
-                f"model {name} is pinned to {pin.version} ({pin.reason}); {version} was not activated",
+                f"model {name} is pinned to {pin.version} ({pin.reason}); "
+                f"{version} was not activated",
                 hint=f"if {version} should answer, unpin {name} first",
             )
 

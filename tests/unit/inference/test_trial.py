@@ -35,12 +35,12 @@ def model(digest: str) -> EngineModel:
     return EngineModel.parse(model_entry(digest))
 
 
-def serving(digest: str) -> list[int]:
-    """Return the processes that serve a model."""
+def serving(library: Path) -> list[int]:
+    """Return the processes that serve a model of this library."""
     found = []
     for folder in Path("/proc").iterdir():
         try:
-            if folder.name.isdigit() and digest.encode() in (folder / "cmdline").read_bytes():
+            if folder.name.isdigit() and str(library).encode() in (folder / "cmdline").read_bytes():
                 found.append(int(folder.name))
         except OSError:
             continue
@@ -57,7 +57,7 @@ def test_a_trial_answers_without_an_appliance(library: Path) -> None:
         assert engine.count_tokens(digest, HELLO) == end.prompt_tokens
         with pytest.raises(EngineUnavailableError):
             engine.count_tokens("f" * 64, HELLO)
-    eventually(lambda: not serving(digest))
+    eventually(lambda: not serving(library))
 
 
 def test_a_trial_ends_with_an_exception(library: Path) -> None:
@@ -71,7 +71,7 @@ def test_a_trial_ends_with_an_exception(library: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         cut_short()
-    eventually(lambda: not serving(digest))
+    eventually(lambda: not serving(library))
 
 
 def test_a_model_that_cannot_be_loaded_is_no_trial(library: Path) -> None:
@@ -96,7 +96,7 @@ def test_a_model_that_is_not_ready_in_time_is_no_trial(library: Path) -> None:
         trial_engine(library, model(digest), SETTINGS, load_within_s=0.0),
     ):
         raise AssertionError("it was loaded")
-    eventually(lambda: not serving(digest))
+    eventually(lambda: not serving(library))
 
 
 def test_a_process_that_dies_is_told(library: Path) -> None:
@@ -106,6 +106,6 @@ def test_a_process_that_dies_is_told(library: Path) -> None:
     with trial_engine(library, model(digest), settings) as engine:
         stream = engine.generate(Generation(digest, HELLO, Sampling(131_072)))
         next(stream)
-        os.kill(max(serving(digest)), 9)
+        os.kill(max(serving(library)), 9)
         with pytest.raises(EngineUnavailableError):
             list(stream)

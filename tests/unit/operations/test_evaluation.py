@@ -236,7 +236,7 @@ def test_a_validation_record_states_everything_and_is_recorded(hospital: Hospita
     assert value["model"]["files"]["weights"] == model.digest
     assert set(value["model"]["files"]) >= {"weights", "card", "template", "eval", "bom", "oms"}
     assert value["origin"]["signer_key_ids"] == list(model.signers)
-    assert value["origin"]["model_signature_key_sha256"] == model.oms_key
+    assert value["origin"]["model_signature_key_sha256"] == model.oms_key_sha256
     assert value["card"]["intended_use"] == "tests"
     assert value["evaluation"]["id"] == done.id
     asked = value["evaluation"]["prompts"][0]

@@ -48,7 +48,7 @@ def test_a_root_counts_only_with_the_fingerprint_on_paper(site: LibrarySite) -> 
     assert site.verbs.trusting.list(CONSOLE) == []
     site.verbs.trusting.add(CONSOLE, PUBLISHER, root, hashlib.sha256(root).hexdigest())
     outcomes = [entry["outcome"] for entry in site.record("publisher.trust")]
-    assert outcomes == ["intent", "failure", "intent", "success"]
+    assert outcomes == ["intent", "refused", "intent", "success"]
 
 
 def test_new_keys_are_followed_without_a_bundle(site: LibrarySite) -> None:

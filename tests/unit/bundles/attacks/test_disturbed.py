@@ -248,6 +248,20 @@ def test_another_bundle_between_two_runs_disturbs_neither(
     assert installed(hospital, other)
 
 
+def test_a_wrong_stick_between_two_runs_costs_nothing(
+    hospital: Hospital, publisher: Publisher
+) -> None:
+    """A stranger's stick is refused without touching what an interrupted import had read."""
+    publisher.forge.part_bytes = PART_BYTES
+    folder = publisher.good()
+    cut_off(hospital, folder)
+    kept = hospital.staged()
+    hospital.refuses(hospital.publisher(trusted=False).good())
+    assert hospital.staged() == kept
+    hospital.bring(folder)
+    assert installed(hospital, publisher)
+
+
 def two_sticks(publisher: Publisher) -> tuple[Path, Path]:
     """Return a bundle on two sticks: all but the last part, and the last part."""
     publisher.forge.part_bytes = PART_BYTES

@@ -328,6 +328,13 @@ def schema_prompt(schema: str) -> bytes:
     return PROMPTS.replace('"max_characters": 2000', f'"json_schema": {schema}').encode()
 
 
+def many_patterns(count: int) -> bytes:
+    hundred = json.dumps([f"x{number}" for number in range(100)])
+    one = PROMPTS.replace('"max_characters": 2000', f'"regex": {hundred}')
+    lines = [one.replace("says-something", f"p{number}") for number in range(count // 100)]
+    return "".join(lines).encode()
+
+
 LIES: dict[str, tuple[str, Callable[[str], bytes]]] = {
     "card of another version": ("card.toml", lambda n: card_text(n, "9.9").encode()),
     "card that is no text": ("card.toml", lambda n: b"\xff\xfe" * 50),
@@ -348,6 +355,7 @@ LIES: dict[str, tuple[str, Callable[[str], bytes]]] = {
     "a schema that fetches": (
         "eval.jsonl", lambda n: schema_prompt('{"$ref": "http://127.0.0.1/x"}'),
     ),
+    "more patterns than an import waits for": ("eval.jsonl", lambda n: many_patterns(600)),
     "a schema that names itself": ("eval.jsonl", lambda n: schema_prompt('{"$ref": "#"}')),
 }  # fmt: skip
 
