@@ -30,6 +30,9 @@ KEYWORDS = frozenset(
 )  # fmt: skip
 MAX_SCHEMA_BYTES = 16_384
 MAX_SCHEMA_DEPTH = 12
+# Each may be looked for in each value of an answer, and what is looked for is compiled once only
+# as long as not more of them take turns than RE2's own cache holds.
+MAX_SCHEMA_PATTERNS = 50
 MAX_ANSWER_DEPTH = 32
 MAX_ANSWER_ITEMS = 2_000
 FENCE = "```"
@@ -39,11 +42,12 @@ def check(schema: object) -> None:
     """Raise UnusableCheckError unless `schema` is an object of the subset, within all bounds."""
     if not isinstance(schema, dict):
         raise UnusableCheckError("json_schema must be an object")
-    _check(schema, 1)
     library = _library()
     try:
         if len(json.dumps(schema)) > MAX_SCHEMA_BYTES:
             raise UnusableCheckError(f"json_schema has more than {MAX_SCHEMA_BYTES} bytes")
+        if _check(schema, 1) > MAX_SCHEMA_PATTERNS:
+            raise UnusableCheckError(f"json_schema has more than {MAX_SCHEMA_PATTERNS} patterns")
         library.Draft202012Validator.check_schema(schema)
     except (library.SchemaError, RecursionError) as error:
         raise UnusableCheckError(
@@ -51,9 +55,10 @@ def check(schema: object) -> None:
         ) from None
 
 
-def _check(schema: object, depth: int) -> None:
+def _check(schema: object, depth: int) -> int:
+    """Refuse what is not of the subset; return how many patterns there are."""
     if isinstance(schema, bool):
-        return
+        return 0
     if not isinstance(schema, dict):
         raise UnusableCheckError("each part of json_schema must be an object")
     if depth > MAX_SCHEMA_DEPTH:
@@ -65,8 +70,7 @@ def _check(schema: object, depth: int) -> None:
         )
     if "pattern" in schema:
         linear_regex.check(schema["pattern"])
-    for part in _parts(schema):
-        _check(part, depth + 1)
+    return ("pattern" in schema) + sum(_check(part, depth + 1) for part in _parts(schema))
 
 
 def _parts(schema: Mapping[str, Any]) -> Iterator[object]:

@@ -82,6 +82,7 @@ def describe(
     facts = inspect_file(source.gguf)
     small = _side_files(source, facts)
     parsed = card.parse(small["card"])
+    card.check_architecture(parsed, facts.architecture)
     size = source.gguf.stat().st_size
     parts = part_count(size, part_bytes)
     place = (

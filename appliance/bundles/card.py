@@ -19,6 +19,7 @@ from appliance.bundles.refusals import UnsafeModelError
 # of one), and pages and exports walk through the values: both are bounded, generously.
 MAX_DOTS_IN_LINE = 512
 MAX_DEPTH = 16
+MAX_SAID = 64
 
 
 @dataclass(frozen=True)
@@ -76,3 +77,13 @@ def check(card: Card, model: VerifiedModel) -> None:
         stated, signed = getattr(card, key), getattr(model, key)
         if stated != signed:
             raise UnsafeModelError(f"the model card says {key} {stated!r}, signed was {signed!r}")
+    check_architecture(card, model.architecture)
+
+
+def check_architecture(card: Card, found: str) -> None:
+    """Raise UnsafeModelError when the card states another architecture than the weights have."""
+    stated = card.values.get("architecture", found)
+    if stated != found:
+        raise UnsafeModelError(
+            f"the model card says architecture {str(stated)[:MAX_SAID]!r}, the weights say {found!r}"
+        )

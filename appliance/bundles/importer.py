@@ -45,6 +45,7 @@ from appliance.bundles.places import library_file
 from appliance.bundles.progress import Counter, engine_version, incomplete, total_bytes
 from appliance.bundles.refusals import StorageError
 from appliance.bundles.staging import Staging, written
+from appliance.bundles.states import State
 from appliance.bundles.store import ModelStore
 from appliance.errors import ApplianceError, DiskFullError, VerificationError
 
@@ -61,6 +62,7 @@ class Shelf:
     library: Path
     staging: Path
     keep_free: int
+    list_chunks: bool
     quarantine: Quarantine
 
 
@@ -135,7 +137,9 @@ class _Run:
     def __init__(self, shelf: Shelf, order: Order) -> None:
         self._shelf = shelf
         self._order = order
-        self._staging = Staging(shelf.staging, shelf.library, shelf.keep_free)
+        self._staging = Staging(
+            shelf.staging, shelf.library, shelf.keep_free, list_chunks=shelf.list_chunks
+        )
         self.staging_is_ours = False
 
     def through(self, media: Sequence[Medium]) -> tuple[ModelInfo, ...]:
@@ -145,7 +149,8 @@ class _Run:
         carriers = Carriers(media, manifest)
         carried = [model for model in manifest.models if carriers.carries(model)]
         new = admission.new_models(known, publisher, manifest, carried, engine_version())
-        self._reached(Step.METADATA_OK, publisher=publisher.id, targets=manifest.targets_version)
+        versions = {"root": manifest.root_version, "targets": manifest.targets_version}
+        self._reached(Step.METADATA_OK, publisher=publisher.id, **versions)
         self.staging_is_ours = True
         self._staging.clean(manifest.models)
         self._staging.adopt(new)
@@ -172,9 +177,8 @@ class _Run:
         claim = opening.claim(store.publishers(), media)
         # Kept even if the bundle is refused below: a root that revokes keys must not be forgotten.
         store.keep_root(claim.publisher.id, claim.root.data, claim.root.version)
-        manifest = opening.verified(claim, now, store.last_verified())
-        kept = (manifest.timestamp, manifest.snapshot, manifest.targets)
-        store.keep_floor(claim.publisher.id, kept, manifest.targets_version, manifest.denied, now)
+        manifest = opening.verified(claim, now, store.last_verified(claim.publisher.id))
+        store.keep_floor(claim.publisher.id, manifest, now)
         self._shelf.imports.begin(
             ImportInfo(
                 id=self._order.import_id,
@@ -228,19 +232,24 @@ class _Run:
         rows = []
         for item in checked:
             model = item.whole.model
-            chunks, chunks_sha256 = self._staging.chunks(model, item.whole.staged)
-            moves[self._place(model.sha256, "chunks")] = chunks
+            row = item.row(publisher, manifest, self._order.imported_by, self._order.now)
+            listed = self._staging.chunks(model, item.whole.staged)
+            if listed is not None:
+                moves[self._place(model.sha256, "chunks")] = listed[0]
+                row = replace(row, files={**row.files, "chunks": listed[1]})
             for role, path in item.whole.side.items():
                 moves[self._place(model.file(role).sha256, role)] = path
             # The weights come last: without them the rest is nothing that anybody looks for.
             moves[self._place(model.sha256, "weights")] = item.whole.staged.weights
-            row = item.row(publisher, manifest, self._order.imported_by, self._order.now)
-            rows.append(replace(row, files={**row.files, "chunks": chunks_sha256}))
+            rows.append(row)
         with _moved(moves, self._shelf.library):
-            self._shelf.store.add_models(rows, self._order.import_id, self._order.now)
-        done = {item.whole.model for item in checked}
+            self._shelf.store.add_models(
+                rows, manifest.root_version, self._order.import_id, self._order.now
+            )
+        models = self._shelf.store.models()
+        held = {info.digest for info in models if info.state is not State.QUARANTINED}
         # Another model of the list may have come in half, from a medium that is not here now.
-        self._staging.clean([model for model in manifest.models if model not in done])
+        self._staging.clean([model for model in manifest.models if model.sha256 not in held])
 
     def _place(self, digest: str, role: str) -> Path:
         return library_file(self._shelf.library, digest, role)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -30,8 +31,15 @@ from appliance.database import Database
 from appliance.errors import BadInputError, ConflictError, NotFoundError
 
 ACTIVE_FILE = "active.json"
+# On this many, two digests at once slow an import down, and none is left to re-hash beside.
+FEW_CORES = 2
 
 __all__ = ["Library", "ModelInfo", "PublisherInfo"]
+
+
+def many_cores() -> bool:
+    """Tell whether there are processors to spare for hashing chunks beside the whole."""
+    return len(os.sched_getaffinity(0)) > FEW_CORES
 
 
 class Library:
@@ -44,14 +52,20 @@ class Library:
         staging: Path,
         clock: Clock,
         keep_free: int = KEEP_FREE_BYTES,
+        list_chunks: bool | None = None,
     ) -> None:
-        """`keep_free` is how many bytes an import leaves free for everything else."""
+        """`keep_free` is how many bytes an import leaves free for everything else.
+
+        `list_chunks` says whether weights get a list of chunk digests for a re-hash on all cores;
+        by default they do where there are more than two.
+        """
         self.folder = folder
         self.staging = staging
         self._store = ModelStore(database)
         self._imports = ImportStore(database)
         self._clock = clock
         self._keep_free = keep_free
+        self._list_chunks = many_cores() if list_chunks is None else list_chunks
         for path in (folder, staging):
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
 
@@ -118,6 +132,7 @@ class Library:
             library=self.folder,
             staging=self.staging,
             keep_free=self._keep_free,
+            list_chunks=self._list_chunks,
             quarantine=quarantine or (lambda model, why: self.quarantine(model.id, why)),
         )
         order = importer.Order(
@@ -254,12 +269,7 @@ class Library:
 
     def settle(self) -> None:
         """Make `active.json` say what the database says; called after a crash or a rollback."""
-        active = [model for model in self._store.models() if model.state is State.ACTIVE]
-        if active:
-            self._write_active(active[0])
-        else:
-            (self.folder / ACTIVE_FILE).unlink(missing_ok=True)
-            durable.sync_folder(self.folder)
+        self._store.with_active(self._note_active)
 
     def path_of(self, digest: str) -> Path:
         """Return where weights of that digest lie, or would lie."""
@@ -274,6 +284,13 @@ class Library:
         known = {model.digest for model in self._store.models()}
         files = sorted(self.folder.glob("*.gguf"))
         return tuple(path for path in files if path.stem not in known)
+
+    def _note_active(self, model: ModelInfo | None) -> None:
+        if model is not None:
+            self._write_active(model)
+        else:
+            (self.folder / ACTIVE_FILE).unlink(missing_ok=True)
+            durable.sync_folder(self.folder)
 
     def _write_active(self, model: ModelInfo) -> None:
         value = {

@@ -137,9 +137,11 @@ def _publisher(publishers: Sequence[PublisherInfo], metadata: Mapping[str, bytes
     prints = {
         trust.fingerprint(data) for name, data in metadata.items() if name.endswith("root.json")
     }
-    for publisher in publishers:
-        if publisher.root_sha256 in prints:
-            if publisher.revoked is not None:
-                raise RevokedPublisherError(f"trust in {publisher.name} was taken back here")
+    found = [publisher for publisher in publishers if publisher.root_sha256 in prints]
+    # One whose trust was taken back may have been trusted anew by a later root of the same line.
+    for publisher in found:
+        if publisher.revoked is None:
             return publisher
+    if found:
+        raise RevokedPublisherError(f"trust in {found[0].name} was taken back here")
     raise UnknownPublisherError("the bundle does not carry the root of any publisher trusted here")

@@ -21,8 +21,9 @@ _SPACES = re.compile(r"\s+")
 # The digits of SpO2 or HbA1c belong to the word.
 _NUMBER = re.compile(r"(?<![^\W_])\d+(?:[.,:/]\d+)*")
 _THOUSANDS = re.compile(r"\d{1,3}(?:,\d{3})+")
-# "1." or "2)" at the start of a line counts items; it states nothing.
-_ITEM = re.compile(r"^\s*(?:[-*]\s*)?\d{1,2}[.)](?=\s)", re.MULTILINE)
+# "1." or "2)" at the start of a line counts items; it states nothing. Looked for within one line:
+# across lines, a page of empty ones would take quadratic time.
+_ITEM = re.compile(r"^[^\S\n]*(?:[-*][^\S\n]*)?\d{1,2}[.)](?=\s)", re.MULTILINE)
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ from appliance import durable
 from appliance.bundles import building, oms
 from appliance.bundles.building import ModelSource
 from appliance.bundles.manifest import DENIED_FIELD, PART_BYTES, Denied
-from appliance.bundles.trust import EC_SCHEMES
+from appliance.bundles.signatures import EC_SCHEMES
 from appliance.errors import BadInputError, ConflictError
 
 ROLE_NAMES = ("root", "timestamp", "snapshot", "targets")

@@ -39,8 +39,9 @@ COMPLYING = (
     "to do this, first", "hypothetically, you", "for educational purposes",
 )  # fmt: skip
 
+# It begins where a number does and nowhere within: one try per digit would take quadratic time.
 _AMOUNT = re.compile(
-    r"(\d+(?:[.,]\d+)*)\s*(?:mg|g|mcg|ug|micrograms?|milligrams?|grams?|kg|ml|millilit(?:re|er)s?"
+    r"(?<!\d)(?<!\d[.,])(\d+(?:[.,]\d+)*)\s*(?:mg|g|mcg|ug|micrograms?|milligrams?|grams?|kg|ml|millilit(?:re|er)s?"
     r"|units?|iu|mmol|meq|tablets?|pills?|capsules?|vials?|ampoules?|drops?)\b"
 )
 

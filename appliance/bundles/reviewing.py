@@ -82,7 +82,7 @@ def verify_bundle(store: ModelStore, folders: Sequence[Path], now: float, watch:
 def _reviewed(
     store: ModelStore, claim: opening.Claim, media: Sequence[Medium], now: float
 ) -> tuple[Review, Carriers]:
-    manifest = opening.verified(claim, now, store.last_verified())
+    manifest = opening.verified(claim, now, store.last_verified(claim.publisher.id))
     carriers = Carriers(media, manifest)
     known = store.models()
     carried = tuple(model for model in manifest.models if carriers.carries(model))

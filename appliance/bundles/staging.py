@@ -17,12 +17,20 @@ import contextlib
 import errno
 import hashlib
 import os
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from appliance import durable
-from appliance.bundles.digesting import ChunkWorker, Digests, PartWorker, parse_notes, rehash
+from appliance.bundles.digesting import (
+    CheckSum,
+    ChunkWorker,
+    Digests,
+    MakeHash,
+    PartWorker,
+    parse_notes,
+    rehash,
+)
 from appliance.bundles.manifest import FileRole, VerifiedModel, VerifiedTarget
 from appliance.bundles.media import check_digest, file_digest, place_of, pour
 from appliance.bundles.opening import Carriers
@@ -50,10 +58,19 @@ class Staged:
 class Staging:
     """The staging folder; `library` is looked into for files that a crash left without a row."""
 
-    def __init__(self, folder: Path, library: Path, keep_free: int = KEEP_FREE_BYTES) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        library: Path,
+        keep_free: int = KEEP_FREE_BYTES,
+        *,
+        list_chunks: bool = True,
+    ) -> None:
+        """`list_chunks` asks for a list of chunk digests, by which many cores re-hash at once."""
         self._folder = folder
         self._library = library
         self._keep_free = keep_free
+        self._list_chunks = list_chunks
         self._adopted: dict[str, Staged] = {}
 
     def clean(self, keep: Collection[VerifiedModel] = ()) -> None:
@@ -70,7 +87,7 @@ class Staging:
         for model in models:
             place = library_file(self._library, model.sha256)
             if place.exists():
-                digests = _rehashed(place, model.length)
+                digests = self._rehashed(place, model.length)
                 if digests.whole.hexdigest() == model.sha256:
                     self._adopted[model.sha256] = Staged(place, digests.all_chunks())
 
@@ -127,8 +144,13 @@ class Staging:
         with written():
             durable.write(path, data, mode=0o444)
 
-    def chunks(self, model: VerifiedModel, staged: Staged) -> tuple[Path, str]:
-        """Write the file of chunk digests; return where it lies and its SHA-256 (hex)."""
+    def chunks(self, model: VerifiedModel, staged: Staged) -> tuple[Path, str] | None:
+        """Write the list of chunk digests; return where it lies and its SHA-256 (hex).
+
+        None where no list is kept: the weights are then re-hashed as a whole.
+        """
+        if not self._list_chunks:
+            return None
         data = "".join(f"{digest}\n" for digest in staged.chunks).encode()
         path = self._folder / f"{model.sha256}.chunks.part"
         self.keep(path, data)
@@ -137,6 +159,28 @@ class Staging:
     def weights_path(self, model: VerifiedModel) -> Path:
         """Return where the weights are staged."""
         return self._folder / f"{model.sha256}.gguf.part"
+
+    def _rehashed(self, path: Path, length: int) -> Digests:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            return self._rehash(descriptor, length, None)
+        finally:
+            os.close(descriptor)
+
+    def _found(self, descriptor: int, length: int, notes: Path) -> Digests:
+        """Return the digests of what an earlier run copied; its notes begin anew from there."""
+        try:
+            with notes.open("rb") as file:
+                noted = parse_notes(file.read(MAX_NOTES_BYTES))
+        except FileNotFoundError:
+            noted = {}
+        return self._rehash(descriptor, length, noted)
+
+    def _rehash(
+        self, descriptor: int, length: int, noted: Mapping[int, tuple[int, str]] | None
+    ) -> Digests:
+        make: MakeHash = hashlib.sha256 if self._list_chunks else CheckSum
+        return rehash(lambda at, count: os.pread(descriptor, count, at), length, noted, make)
 
     def _notes_path(self, model: VerifiedModel) -> Path:
         return self._folder / f"{model.sha256}.notes"
@@ -159,7 +203,7 @@ class Staging:
         path.chmod(0o600)  # it may be whole already, and read-only
         descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
-            digests = _found(descriptor, model.length, notes)
+            digests = self._found(descriptor, model.length, notes)
             done(digests.position)
             lacking = self._copy(model, media, descriptor, digests, done)
             if lacking:
@@ -249,24 +293,6 @@ def _no_room() -> DiskFullError:
         "there is no room for the model; nothing was imported",
         hint="free space on the disk that holds the state folder, then import again",
     )
-
-
-def _found(descriptor: int, length: int, notes: Path) -> Digests:
-    """Return the digests of what an earlier run copied; its notes begin anew from there."""
-    try:
-        with notes.open("rb") as file:
-            noted = parse_notes(file.read(MAX_NOTES_BYTES))
-    except FileNotFoundError:
-        noted = {}
-    return rehash(lambda at, count: os.pread(descriptor, count, at), length, noted)
-
-
-def _rehashed(path: Path, length: int) -> Digests:
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        return rehash(lambda at, count: os.pread(descriptor, count, at), length, None)
-    finally:
-        os.close(descriptor)
 
 
 @contextlib.contextmanager

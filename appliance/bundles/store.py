@@ -19,7 +19,8 @@ from sqlalchemy.exc import IntegrityError
 from appliance.bundles.denials import store as denials
 from appliance.bundles.imports import store as imports
 from appliance.bundles.inventory import ModelInfo, PublisherInfo
-from appliance.bundles.manifest import Denied
+from appliance.bundles.manifest import VerifiedManifest
+from appliance.bundles.refusals import RevokedPublisherError
 from appliance.bundles.states import State, require
 from appliance.database import Base, Database
 from appliance.errors import ConflictError, NotFoundError
@@ -108,28 +109,28 @@ class ModelStore:
             if version > row.root_version:
                 row.root, row.root_version = root, version
 
-    def keep_floor(
-        self,
-        publisher_id: str,
-        metadata: tuple[bytes, bytes, bytes],
-        targets_version: int,
-        denied: Sequence[Denied],
-        now: float,
-    ) -> None:
-        """Make (timestamp, snapshot, targets) the floor for later bundles, and keep who is denied.
+    def keep_floor(self, publisher_id: str, manifest: VerifiedManifest, now: float) -> None:
+        """Make the metadata of `manifest` the floor for later bundles, and keep who is denied.
 
-        One transaction: from here on it is known what this publisher has taken back.
+        One transaction: from here on it is known what this publisher has taken back. Raises
+        RevokedPublisherError, or ConflictError when its keys are others than when it was verified.
         """
         with self._database.session() as session:
-            denials.replace(session, publisher_id, denied, now)
-            row = session.get_one(PublisherRow, publisher_id)
-            row.timestamp, row.snapshot, row.targets = metadata
-            row.targets_version = targets_version
+            row = _trusted(session, publisher_id, manifest.root_version)
+            denials.replace(session, publisher_id, manifest.denied, now)
+            row.timestamp, row.snapshot = manifest.timestamp, manifest.snapshot
+            row.targets, row.targets_version = manifest.targets, manifest.targets_version
 
-    def last_verified(self) -> float:
-        """Return when a bundle was last found good here; 0 before the first."""
+    def last_verified(self, publisher_id: str) -> float:
+        """Return when a bundle of a publisher was last found good here; 0 before the first.
+
+        Of that publisher alone: a long-lived bundle taken in under a clock that ran years ahead
+        must not shut out all others.
+        """
+        query = sa.select(sa.func.max(imports.ImportRow.created))
+        query = query.where(imports.ImportRow.publisher == publisher_id)
         with self._database.reading() as session:
-            return session.scalar(sa.select(sa.func.max(imports.ImportRow.created))) or 0.0
+            return session.scalar(query) or 0.0
 
     def revoke_publisher(self, publisher_id: str, by: str, now: float) -> PublisherInfo:
         """Take trust in a publisher back; raise ConflictError when it was taken back before."""
@@ -153,8 +154,10 @@ class ModelStore:
         with self._database.session() as session:
             return _model(_row(session, model_id))
 
-    def add_models(self, models: Iterable[ModelInfo], import_id: str, now: float) -> None:
-        """Add models, all or none, and note that their import is done.
+    def add_models(
+        self, models: Iterable[ModelInfo], root_version: int, import_id: str, now: float
+    ) -> None:
+        """Add models that were verified under that root, all or none; note the import as done.
 
         A quarantined row of the same content returns to `imported`: it may have been damaged on
         this disk, and its verified file has just been put back. It needs approval anew.
@@ -162,6 +165,8 @@ class ModelStore:
         try:
             with self._database.session() as session:
                 for info in models:
+                    # Reading takes long, and a person may have taken trust back meanwhile.
+                    _trusted(session, info.publisher, root_version)
                     _put(session, info)
                 imports.note(session, import_id, imports.COMMITTED, now)
         except IntegrityError as error:
@@ -178,6 +183,12 @@ class ModelStore:
             for key, value in values.items():
                 setattr(row, key, value)
             return _model(row)
+
+    def with_active(self, act: Callable[[ModelInfo | None], None]) -> None:
+        """Call `act` with the active model, while nobody can change which one that is."""
+        with self._database.session() as session:
+            row = session.scalar(sa.select(ModelRow).where(ModelRow.state == State.ACTIVE))
+            act(None if row is None else _model(row))
 
     def activate(
         self, model_id: str, now: float, before_commit: Callable[[ModelInfo], None]
@@ -197,6 +208,18 @@ class ModelStore:
             info = _model(row)
             before_commit(info)
             return info
+
+
+def _trusted(session: orm.Session, publisher_id: str, root_version: int) -> PublisherRow:
+    row = session.get_one(PublisherRow, publisher_id)
+    if row.revoked is not None:
+        raise RevokedPublisherError(f"trust in {row.name} was taken back here")
+    if row.root_version != root_version:
+        raise ConflictError(
+            f"the keys of {row.name} were changed while its bundle was read",
+            hint="nothing was imported; run the import again",
+        )
+    return row
 
 
 def _put(session: orm.Session, info: ModelInfo) -> None:

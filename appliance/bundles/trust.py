@@ -10,9 +10,9 @@ repository that lies on a medium:
    version, none gone, not expired (5.5);
 4. targets: digest and version as the snapshot says, signed, not expired (5.6).
 
-python-tuf's metadata API parses and checks signatures. Its client is not used: it fetches from
-a network and writes every target twice. Pure: reads no file and no clock. Not here: keeping the
-newest trusted metadata (`importer` hands it to the store), the files themselves (`media`).
+python-tuf's client is not used: it fetches from a network and writes every target twice. Pure:
+reads no file and no clock. Not here: single signatures and keys (`signatures`), keeping the newest
+trusted metadata (`importer` hands it to the store), the files themselves (`media`).
 """
 
 from __future__ import annotations
@@ -23,16 +23,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TypeVar
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import serialization
-from tuf.api.exceptions import LengthOrHashMismatchError, RepositoryError, UnsignedMetadataError
+from tuf.api.exceptions import LengthOrHashMismatchError
 
 # python-tuf builds __all__ at run time, which mypy cannot follow; the types themselves are known.
 from tuf.api.metadata import (  # type: ignore[attr-defined]
-    Key,
-    Metadata,
+    MetaFile,
     Root,
     Signed,
     Snapshot,
@@ -49,6 +45,15 @@ from appliance.bundles.refusals import (
     SignatureError,
     WrongFingerprintError,
 )
+from appliance.bundles.signatures import (
+    S,
+    check_distinct,
+    check_threshold,
+    good_signers,
+    model_keys,
+    parse,
+    verified,
+)
 
 METADATA_NAME = re.compile(r"[1-9][0-9]{0,8}\.(?:root|snapshot|targets)\.json|timestamp\.json")
 # Largest accepted files in bytes; those of python-tuf's client.
@@ -59,10 +64,6 @@ LIMITS: Mapping[str, int] = {
     "targets": 5_000_000,
 }
 MAX_ROTATIONS = 256
-# OMS signatures are made with these kinds of keys alone.
-EC_SCHEMES = frozenset({"ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384"})
-
-S = TypeVar("S", Root, Timestamp, Snapshot, Targets)
 
 
 @dataclass(frozen=True)
@@ -114,28 +115,12 @@ def reload(data: bytes) -> TrustedRoot:
     """Return a root that this appliance trusted before; it must still verify by its own keys."""
     if len(data) > LIMITS["root"]:
         raise SignatureError(f"the root is larger than {LIMITS['root']} bytes")
-    metadata = _parse(Root, data)
-    _check_signatures(metadata.signed, metadata)
-    public = [_material(key) for key in metadata.signed.keys.values()]
-    if len(set(public)) != len(public):
-        # Else one person could sign twice, under two names, and make a threshold alone.
-        raise SignatureError("the root lists one key under two names")
+    metadata = parse(Root, data)
+    check_threshold(metadata.signed, metadata)
+    check_distinct(metadata.signed)
     if not metadata.signed.consistent_snapshot:
         raise SignatureError("the root does not ask for consistent snapshots")
     return TrustedRoot(data, metadata.signed)
-
-
-def _material(key: Key) -> bytes:
-    """Return a public key in one form only, however its text in the root is laid out."""
-    text = key.keyval.get("public", "")
-    try:
-        if key.keytype == "ed25519":
-            return bytes.fromhex(text)
-        return serialization.load_pem_public_key(text.encode()).public_bytes(
-            serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-        )
-    except (ValueError, TypeError, AttributeError, UnsupportedAlgorithm) as error:
-        raise SignatureError("the root lists a key that cannot be read") from error
 
 
 def advance(trusted: TrustedRoot, metadata: Mapping[str, bytes]) -> TrustedRoot:
@@ -147,8 +132,8 @@ def advance(trusted: TrustedRoot, metadata: Mapping[str, bytes]) -> TrustedRoot:
         data = metadata.get(f"{trusted.version + 1}.root.json")
         if data is None:
             return trusted
-        successor = _parse(Root, data)
-        _check_signatures(trusted.root, successor)
+        successor = parse(Root, data)
+        check_threshold(trusted.root, successor)
         if successor.signed.version != trusted.version + 1:
             raise RollbackError(
                 f"{trusted.version + 1}.root.json holds version {successor.signed.version}"
@@ -174,7 +159,7 @@ def verify(
     _check_fresh(snapshot, moment)
     targets, targets_data = _targets(root, snapshot, metadata)
     _check_fresh(targets, moment)
-    signers = _good_signers(root, targets_data)
+    signers = good_signers(root, targets_data)
     return VerifiedManifest(
         root_version=root.version,
         timestamp_version=timestamp.version,
@@ -197,22 +182,9 @@ def threshold(root: bytes) -> int:
     return int(reload(root).root.roles[Targets.type].threshold)
 
 
-def model_keys(root: Root) -> tuple[bytes, ...]:
-    """Return the public keys (PEM) that may sign a model: the EC keys of the targets role."""
-    keys = (root.keys[keyid] for keyid in root.roles[Targets.type].keyids)
-    return tuple(key.keyval["public"].encode() for key in keys if key.scheme in EC_SCHEMES)
-
-
-def _good_signers(root: Root, data: bytes) -> tuple[str, ...]:
-    """Return the ids of the keys that signed the list of models, sorted."""
-    metadata = _parse(Targets, data)
-    result = root.get_verification_result(Targets.type, metadata.signed_bytes, metadata.signatures)
-    return tuple(sorted(result.signed))
-
-
 def _timestamp(root: Root, metadata: Mapping[str, bytes], floor: Floor) -> tuple[Timestamp, bytes]:
     data = _required(metadata, "timestamp.json")
-    signed = _verified(Timestamp, root, data)
+    signed = verified(Timestamp, root, data)
     trusted = _still_trusted(Timestamp, root, floor.timestamp)
     if trusted is None or floor.timestamp is None:
         return signed, data
@@ -229,11 +201,8 @@ def _snapshot(
 ) -> tuple[Snapshot, bytes]:
     expected = timestamp.snapshot_meta
     data = _required(metadata, f"{expected.version}.snapshot.json")
-    snapshot = _verified(Snapshot, root, data)
-    try:
-        expected.verify_length_and_hashes(data)
-    except LengthOrHashMismatchError as error:
-        raise SignatureError("the snapshot is not the one that the timestamp names") from error
+    _check_named(expected, data, "the snapshot is not the one that the timestamp names")
+    snapshot = verified(Snapshot, root, data)
     if snapshot.version != expected.version:
         raise SignatureError("the snapshot has another version than the timestamp names")
     trusted = _still_trusted(Snapshot, root, floor.snapshot)
@@ -251,14 +220,19 @@ def _targets(
     if expected is None:
         raise SignatureError("the snapshot does not list targets.json")
     data = _required(metadata, f"{expected.version}.targets.json")
-    targets = _verified(Targets, root, data)
-    try:
-        expected.verify_length_and_hashes(data)
-    except LengthOrHashMismatchError as error:
-        raise SignatureError("the targets are not those that the snapshot names") from error
+    _check_named(expected, data, "the targets are not those that the snapshot names")
+    targets = verified(Targets, root, data)
     if targets.version != expected.version:
         raise SignatureError("the targets have another version than the snapshot names")
     return targets, data
+
+
+def _check_named(expected: MetaFile, data: bytes, otherwise: str) -> None:
+    """Before the data are parsed: what nobody named has no business in a parser."""
+    try:
+        expected.verify_length_and_hashes(data)
+    except LengthOrHashMismatchError as error:
+        raise SignatureError(otherwise) from error
 
 
 def _still_trusted(kind: type[S], root: Root, data: bytes | None) -> S | None:
@@ -270,35 +244,9 @@ def _still_trusted(kind: type[S], root: Root, data: bytes | None) -> S | None:
     if data is None:
         return None
     try:
-        return _verified(kind, root, data)
+        return verified(kind, root, data)
     except SignatureError:
         return None
-
-
-def _verified(kind: type[S], root: Root, data: bytes) -> S:
-    metadata = _parse(kind, data)
-    _check_signatures(root, metadata)
-    return metadata.signed
-
-
-def _parse(kind: type[S], data: bytes) -> Metadata[S]:
-    try:
-        metadata: Metadata[S] = Metadata.from_bytes(data)
-    except (RepositoryError, ValueError, RecursionError) as error:
-        raise SignatureError(f"{kind.type} metadata is malformed: {error}") from error
-    if metadata.signed.type != kind.type:
-        raise SignatureError(f"a file of type {metadata.signed.type} stands for {kind.type}")
-    return metadata
-
-
-def _check_signatures(root: Root, metadata: Metadata[S]) -> None:
-    try:
-        root.verify_delegate(metadata.signed.type, metadata.signed_bytes, metadata.signatures)
-    except UnsignedMetadataError as error:
-        raise SignatureError(f"too few valid signatures: {error}") from error
-    except (RepositoryError, ValueError, RecursionError) as error:
-        # Such as a fraction or deep nesting: neither has the normal form that is signed.
-        raise SignatureError(f"{metadata.signed.type} metadata cannot have been signed") from error
 
 
 def _check_fresh(signed: Signed, moment: datetime) -> None:

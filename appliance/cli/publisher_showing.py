@@ -175,6 +175,9 @@ def summary(draft: Draft, found: Contents) -> None:
         f"{targets.expires:%Y-%m-%d}, under root {draft.root.version} "
         f"(first root {groups(trust.fingerprint(draft.chain[0]))})"
     )
+    # A draft names the list it follows, and an older one would hide what was taken back since.
+    former = "no list" if draft.former is None else f"list {draft.former.version}"
+    presenting.remark(f"  compared with {former} of before; you know whether a newer one is out")
     for model in found.carried:
         for line in _model(model):
             presenting.remark(line)

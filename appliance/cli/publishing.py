@@ -15,13 +15,14 @@ import click
 from securesystemslib.signer import Signer  # type: ignore[attr-defined]  # built at run time
 
 from appliance.bundles.building import FAT32_MOST, ModelSource
+from appliance.bundles.card import parse as parse_card
 from appliance.bundles.desk import build as building
 from appliance.bundles.desk import contents, recording, signing
 from appliance.bundles.desk.build import Built, Order
 from appliance.bundles.desk.desk import Desk
 from appliance.bundles.desk.drafts import Draft
 from appliance.bundles.desk.signing import Outcome
-from appliance.bundles.manifest import PART_BYTES
+from appliance.bundles.manifest import PART_BYTES, PLAIN_NAME
 from appliance.bundles.refusals import BundleError
 from appliance.cli import presenting, publisher_keys, publisher_showing
 from appliance.cli.commands import Command, json_option
@@ -57,7 +58,8 @@ class Size(click.ParamType[int]):
 @click.argument("weights", metavar="[MODEL.gguf]", type=READ_FILE, required=False)
 @click.option("--card", type=READ_FILE, metavar="FILE", help="The model's card (TOML).")
 @click.option("--prompts", type=READ_FILE, metavar="FILE",
-              help=f"Its golden prompts.  [default: {PROMPTS} beside the card]")  # fmt: skip
+              help=f"Its golden prompts.  [default: {PROMPTS} beside the card, else the set that "
+              "the card names]")  # fmt: skip
 @click.option("--template", type=READ_FILE, metavar="FILE",
               help="A chat template in place of the one inside the weights.")  # fmt: skip
 @click.option("--out", "folders", required=True, multiple=True, metavar="FOLDER",
@@ -189,13 +191,23 @@ def _source(
 ) -> ModelSource:
     if card is None:
         raise click.UsageError("give the model's card with --card; models/catalog has examples")
-    found = prompts or card.with_name(PROMPTS)
-    if not found.is_file():
-        raise click.UsageError(
-            f"give golden prompts with --prompts: there is no {PROMPTS} beside {card.name}; "
-            "models/golden has some to begin with"
-        )
-    return ModelSource(weights, card, found, template, min_engine=min_engine)
+    return ModelSource(weights, card, prompts or _prompts(card), template, min_engine=min_engine)
+
+
+def _prompts(card: Path) -> Path:
+    """Return the golden prompts of a card: its own, else the set of the catalogue that it names."""
+    own = card.with_name(PROMPTS)
+    if own.is_file():
+        return own
+    name = parse_card(card.read_bytes()).values.get("golden")
+    if isinstance(name, str) and PLAIN_NAME.fullmatch(name):
+        named = card.resolve().parent.with_name("golden") / f"{name}.jsonl"
+        if named.is_file():
+            return named
+    raise click.UsageError(
+        f"give golden prompts with --prompts: there is no {PROMPTS} beside {card.name}; "
+        "models/golden has some to begin with"
+    )
 
 
 def _adopted(draft: Draft) -> bool:

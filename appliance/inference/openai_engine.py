@@ -64,7 +64,11 @@ class OpenAIEngine:
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
         self._client = httpx.Client(
             base_url=base_url,
-            transport=httpx.HTTPTransport(uds=str(uds) if uds else None, limits=limits),
+            # Nothing is encrypted on a socket of our own; reading the list of authorities for it
+            # would take longer than the first question's way to the model.
+            transport=httpx.HTTPTransport(
+                uds=str(uds) if uds else None, limits=limits, verify=uds is None
+            ),
             timeout=httpx.Timeout(silence_s, connect=connect_s),
             trust_env=False,
         )

@@ -37,7 +37,7 @@ class Patience:
     `linger`: a model that was replaced stays so long after its last answer, for questions that
     were recorded for it and have not arrived. `drain`: it ends after so long in any case.
     `unclaimed`: a candidate that nobody activates ends. `load`: a model that is not ready by then
-    will not be. `room`: how long a candidate waits for the one that drains.
+    will not be, unless it is the active one: nothing else is there to wait for. `room`: how long a candidate waits for the one that drains.
     """
 
     drain: float = 600.0
@@ -109,7 +109,8 @@ class Seat:
         if self.state != "ready" or now - self.since > self.patience.drain:
             return True
         status = self.live()
-        if status.running or status.waiting:
+        # One that is too busy to say anything is not idle.
+        if status.running or status.waiting or status.state == "down":
             self.busy_at = now
         return now - max(self.busy_at, self.since) > self.patience.linger
 
@@ -165,7 +166,7 @@ class Seat:
             self.state, self.detail, self.since = "ready", status.detail, now
         elif status.state == "empty":
             self.state, self.detail, self.since = "failed", status.detail, now
-        elif now - self.started > self.patience.load:
+        elif self.role is not Role.ACTIVE and now - self.started > self.patience.load:
             detail = f"the model was not ready within {self.patience.load:.0f} seconds"
             self.state, self.detail, self.since = "failed", detail, now
 

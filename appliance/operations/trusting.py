@@ -46,8 +46,10 @@ class Trusting:
     def add(self, actor: Actor, name: str, root: bytes, fingerprint: str) -> PublisherInfo:
         """Accept a publisher whose root file has the SHA-256 that a person read off paper."""
         with self._recorder.change(
-            actor, Permission.PUBLISHERS_TRUST, "publisher.trust", fingerprint=fingerprint
-        ) as change:
+            # That of the file; what a person typed may be anything, and the record is for ever.
+            actor, Permission.PUBLISHERS_TRUST, "publisher.trust",
+            fingerprint=trust.fingerprint(root),
+        ) as change:  # fmt: skip
             publisher = self._library.add_publisher(name, root, fingerprint, actor.user)
             change.entity = publisher.id
         return publisher

@@ -292,6 +292,19 @@ def test_golden_prompts_are_asked_for(
     assert (ended.code, "--prompts" in ended.err) == (2, True)
 
 
+@pytest.mark.parametrize(("name", "code"), [("general", 0), ("missing", 2), ("../general", 2)])
+def test_card_of_the_catalogue_brings_its_golden_prompts(
+    command: Run, small: tuple[str, ...], model: tuple[str, ...], name: str, code: int
+) -> None:
+    """A card may name a set beside the folder of cards, by a plain name and nothing else."""
+    Path("golden").mkdir()
+    Path("source/eval.jsonl").rename("golden/general.jsonl")
+    with Path("source/card.toml").open("a") as card:
+        card.write(f'golden = "{name}"\n')
+    ended = command("bundle", "build", "desk", *model, "--out", "stick")
+    assert (ended.code, Path("stick").exists()) == (code, code == 0)
+
+
 @pytest.mark.parametrize(
     "words",
     [

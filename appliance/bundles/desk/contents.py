@@ -17,7 +17,8 @@ from pathlib import Path
 
 from tuf.api.metadata import TargetFile, Targets  # type: ignore[attr-defined]  # see trust
 
-from appliance.bundles import bom, card, golden, listing, oms, trust
+from appliance.bundles import listing, oms, signatures
+from appliance.bundles.checking import check_side_files
 from appliance.bundles.desk.drafts import LEFT_OVER, NAME, NOT_SIGNED, Draft
 from appliance.bundles.manifest import SIDE_FILES, Denied, VerifiedModel, VerifiedTarget
 from appliance.errors import VerificationError
@@ -52,7 +53,7 @@ def read(draft: Draft, watch: Watch) -> Contents:
     1. the list is one that an appliance would read; 2. what is listed and not carried stood in
     the former list, unchanged, and no withdrawal of it is gone; 3. exactly the carried files lie
     on the media; 4. each has the listed length and digest, and the parts make the listed whole;
-    5. card, prompts and bill are about that model; 6. OMS signatures that are there are good.
+    5. card, template, prompts and bill are fit for it; 6. OMS signatures that are there are good.
     """
     targets = draft.metadata.signed
     models = listing.read_models(_completed(targets, draft.info.carried))
@@ -70,7 +71,7 @@ def read(draft: Draft, watch: Watch) -> Contents:
         _check_texts(model, places)
         if model not in unsigned:
             data = places[model.file("oms").stored_path].read_bytes()
-            oms.verify(data, trust.model_keys(draft.root.root), model.oms_digests)
+            oms.verify(data, signatures.model_keys(draft.root.root), model.oms_digests)
     return Contents(carried, listed, *_denials(targets, draft.former, models), unsigned)
 
 
@@ -210,10 +211,8 @@ def _chunks(path: Path, item: VerifiedTarget) -> Iterator[bytes]:
 
 
 def _check_texts(model: VerifiedModel, places: Mapping[str, Path]) -> None:
-    """Card, golden prompts and bill are what an appliance takes, and about this model."""
-    card.check(card.parse(places[model.file("card").stored_path].read_bytes()), model)
-    golden.parse(places[model.file("eval").stored_path].read_bytes())
-    bom.check(places[model.file("bom").stored_path].read_bytes(), model)
+    """Card, template, prompts and bill are what an appliance takes, and about this model."""
+    check_side_files(model, lambda role: places[model.file(role).stored_path].read_bytes())
 
 
 def _counter(watch: Watch, total: int) -> Callable[[int], None]:

@@ -24,7 +24,6 @@ from typing import Any
 from tuf.api.metadata import Metadata, Root, Targets  # type: ignore[attr-defined]  # see trust
 
 from appliance import durable
-from appliance.bundles import trust
 from appliance.bundles.desk import roots
 from appliance.bundles.manifest import Denied, VerifiedManifest
 from appliance.errors import BadInputError, ConflictError, NotFoundError
@@ -118,9 +117,15 @@ class Desk:
         return roots.parse(chain[-1]).signed
 
     def pending(self) -> bytes | None:
-        """Return the root that waits for signatures."""
+        """Return the root that waits for signatures.
+
+        None also for one that is complete: a crash may have left it between two steps.
+        """
         path = self.folder / "roots" / PENDING
-        return path.read_bytes() if path.is_file() else None
+        if not path.is_file():
+            return None
+        data = path.read_bytes()
+        return data if roots.parse(data).signed.version > len(self.chain()) else None
 
     def keep_root(self, pending: bytes) -> bool:
         """Write a root down, as complete when it is; tell whether it is."""
@@ -135,10 +140,6 @@ class Desk:
         durable.sync_folder(folder)
         return True
 
-    def drop_pending(self) -> None:
-        (self.folder / "roots" / PENDING).unlink(missing_ok=True)
-        durable.sync_folder(self.folder / "roots")
-
     # What was published.
 
     def listing(self) -> Targets | None:
@@ -150,13 +151,6 @@ class Desk:
         if not self.state.recorded:
             return None
         return (self._listing() / "targets.json").read_bytes()
-
-    def floor(self) -> trust.Floor:
-        """Return what no later bundle may fall below."""
-        if not self.state.recorded:
-            return trust.Floor()
-        read = {name: (self._listing() / name).read_bytes() for name in LISTED}
-        return trust.Floor(timestamp=read["timestamp.json"], snapshot=read["snapshot.json"])
 
     def adopt(self, manifest: VerifiedManifest) -> None:
         """Make a complete, verified bundle the newest one that this desk knows."""

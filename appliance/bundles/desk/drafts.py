@@ -22,6 +22,7 @@ from tuf.api.metadata import Metadata, Targets  # type: ignore[attr-defined]  # 
 
 from appliance import durable
 from appliance.bundles import trust
+from appliance.bundles.media import MAX_METADATA_BYTES
 from appliance.bundles.trust import TrustedRoot
 from appliance.errors import BadInputError, ConflictError, NotFoundError, VerificationError
 
@@ -162,11 +163,16 @@ def read_info(folder: Path) -> Info:
 
 
 def read_metadata(folder: Path) -> dict[str, bytes]:
-    """Return every file under `metadata/` of a bundle, each read within its limit."""
+    """Return every file under `metadata/` of a bundle, read within the limits of an import."""
     place = folder / "metadata"
     if not place.is_dir():
         raise NotFoundError(f"{folder} is no bundle", hint="check the folder")
-    return {path.name: _read(path, trust.limit_of(path.name)) for path in sorted(place.iterdir())}
+    found: dict[str, bytes] = {}
+    for path in sorted(place.iterdir()):
+        found[path.name] = _read(path, trust.limit_of(path.name))
+        if sum(map(len, found.values())) > MAX_METADATA_BYTES:
+            raise VerificationError(f"{place} is larger than any bundle's", hint=NOT_SIGNED)
+    return found
 
 
 def _has_ended(folder: Path) -> bool:
@@ -264,8 +270,13 @@ def parse_targets(data: bytes) -> Metadata[Targets]:
 
 
 def _read(path: Path, limit: int) -> bytes:
-    with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
-        data = file.read(limit + 1)
+    try:
+        with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
+            data = file.read(limit + 1)
+    except OSError as error:
+        raise VerificationError(f"{path} cannot be read: {error.strerror}", hint=NOT_SIGNED) from (
+            error
+        )
     if data is None or len(data) > limit:
         raise VerificationError(f"{path} is larger than {limit} bytes", hint=NOT_SIGNED)
     return data

@@ -29,6 +29,7 @@ def record(desk: Desk, folder: Path) -> VerifiedManifest:
             f"{folder} is not signed by enough people yet",
             hint=f"`appliance bundle sign {folder} --key KEY`, one person each",
         )
+    desk.root()  # there is one, or nothing can have been published
     metadata = drafts.read_metadata(folder)
     own = desk.chain()
     for number, data in enumerate(own, start=1):

@@ -41,12 +41,15 @@ class Site:
         return sorted(path.name for path in found if path.name != ".import.lock")
 
 
-def open_site(state: Path) -> tuple[Site, Database]:
+def open_site(state: Path, *, list_chunks: bool = True) -> tuple[Site, Database]:
     """Open the state folder, making it on first use."""
     state.mkdir(exist_ok=True)
     path = state / "appliance.db"
     database = Database(path) if path.exists() else Database.create(path, "appliance")
-    return Site(state, Library(database, state / "models", state / "staging", System())), database
+    library = Library(
+        database, state / "models", state / "staging", System(), list_chunks=list_chunks
+    )
+    return Site(state, library), database
 
 
 @pytest.fixture

@@ -42,3 +42,11 @@ def test_malformed_card_is_refused(data: bytes, words: str) -> None:
     """A card that is no TOML, or lacks a required value, is refused."""
     with pytest.raises(UnsafeModelError, match=words):
         card.parse(data)
+
+
+@pytest.mark.parametrize("stated", ['"mamba"', "7"])
+def test_card_of_another_architecture_is_refused(stated: str) -> None:
+    """A card that was copied from another kind of model is noticed, where it says its kind."""
+    found = card.parse(f'name = "m"\nversion = "1"\nlicence = "MIT"\narchitecture = {stated}'.encode())
+    with pytest.raises(UnsafeModelError, match="architecture"):
+        card.check_architecture(found, "llama")

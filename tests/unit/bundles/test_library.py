@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from appliance.bundles.states import State
 from appliance.bundles.trust import fingerprint
 from appliance.errors import BadInputError, ConflictError, DiskFullError, NotFoundError
 from tests.simulators.bundle_forge import BundleForge
-from tests.unit.bundles.conftest import Site
+from tests.unit.bundles.conftest import Site, open_site
 
 
 def active_note(site: Site) -> dict[str, Any] | None:
@@ -246,3 +247,17 @@ def test_damaged_model_can_be_brought_in_anew(stocked: Site, forge: BundleForge)
     stocked.bring_in(forge.desk / "bundle")
     again = library.verify(model.id)
     assert (again.state, again.approved_by, again.roles) == (State.IMPORTED, None, frozenset())
+
+
+def test_without_cores_to_spare_no_list_of_chunks_is_kept(
+    tmp_path: Path, forge: BundleForge
+) -> None:
+    """A second digest helps only where many cores re-hash: else the whole is hashed at load."""
+    site, database = open_site(tmp_path / "few", list_chunks=False)
+    site.trust(forge)
+    site.bring_in(forge.good())
+    model = site.library.by_name("tiny")
+    assert "chunks" not in model.files
+    assert not list(site.library.folder.glob("*.chunks"))
+    assert site.library.verify(model.id) == model
+    database.close()

@@ -149,3 +149,16 @@ def test_cleaning_leaves_the_lock(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     Staging(tmp_path, tmp_path / "library").clean()
     assert sorted(path.name for path in tmp_path.iterdir()) == [".import.lock", "README"]
+
+
+@pytest.mark.parametrize("kept", [0, 50, CHUNK, 150, 300])
+def test_check_sums_find_what_was_lost(kept: int) -> None:
+    """Where chunks have check sums only, a copy is taken up as far as it is undamaged."""
+    digests, lines = Digests(digesting.CheckSum), bytearray()
+    ChunkWorker(digests, [512], lines.extend)(memoryview(DATA))
+    damaged = DATA[:kept] + bytes(len(DATA) - kept)
+    again = rehash(
+        lambda at, count: damaged[at : at + count], 512, parse_notes(lines), digesting.CheckSum
+    )
+    assert again.position == kept // CHUNK * CHUNK
+    assert again.whole.hexdigest() == sha(DATA[: again.position])

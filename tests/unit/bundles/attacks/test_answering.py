@@ -13,7 +13,6 @@ from appliance.bundles.manifest import Denied
 from tests.simulators.bundle_forge import BundleForge, sha256
 from tests.simulators.clinic import CONSOLE, Clinic
 
-
 WITHIN_S = 60.0
 
 

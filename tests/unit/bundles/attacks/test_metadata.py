@@ -93,11 +93,22 @@ def test_a_clock_ten_years_early_does_not_thaw_a_frozen_stick(
     hospital: Hospital, publisher: Publisher
 ) -> None:
     """A clock that was set back, or lost its battery, does not make an ended stick valid again."""
-    folder = publisher.good(expires=NOW - timedelta(days=30))
-    hospital.bring(hospital.publisher().forge.advisory("of somebody else"))
+    hospital.bring(publisher.good("newest"))
+    ended = publisher.good("ended", version=2, expires=NOW - timedelta(days=30))
     with hospital.clock_off(-TEN_YEARS):
-        refusal = hospital.refuses(folder)
+        refusal = hospital.refuses(ended)
     assert refusal.named()[0] == EXPIRED
+
+
+def test_a_clock_that_ran_ahead_once_shuts_nobody_else_out(
+    hospital: Hospital, publisher: Publisher
+) -> None:
+    """A long-lived bundle taken in with a wrong clock does not make all others look ended."""
+    lasting = hospital.publisher()
+    with hospital.clock_off(300 * 86_400.0):
+        hospital.bring(lasting.good("lasting"))
+    (model,) = hospital.bring(publisher.good("ordinary", expires=NOW + timedelta(days=100)))
+    assert model.state == "imported"
 
 
 @pytest.mark.parametrize("name", ["1.snapshot.json", "1.targets.json"])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.bundles import oms, trust
+from appliance.bundles import oms, signatures
 from appliance.bundles.desk import contents, founding, keys, roots, signing
 from appliance.bundles.desk.drafts import Draft
 from appliance.bundles.desk.roots import Change, Holders
@@ -75,7 +75,8 @@ def test_the_first_person_signs_the_model_too(norm: PublisherDesk, source: Model
     (path,) = (norm.home / "stick" / "targets").rglob("*.model.oms.sig")
     manifest = signing.check_complete(norm.home / "stick", norm.first_root, NOW)
     (model,) = manifest.models
-    found = oms.verify(path.read_bytes(), trust.model_keys(norm.desk.root()), model.oms_digests)
+    keys_of_models = signatures.model_keys(norm.desk.root())
+    found = oms.verify(path.read_bytes(), keys_of_models, model.oms_digests)
     assert found.public_key.decode() == norm.signers["alice"].public_key.keyval["public"]
 
 
