@@ -1,8 +1,8 @@
 """Which models of a verified bundle may enter a library that already holds others. Pure.
 
-Guarantees: a version never changes its content, a name never changes its publisher, and the
-security epoch of a model never goes down, whatever a valid signature says. A model that its
-publisher denies, or no longer lists, is not used.
+Guarantees: a version never changes its content, a name never changes its publisher, and no new
+version of a model has a lower security epoch than one that was here before, whatever a valid
+signature says. A model that its publisher denies, or no longer lists, is not used.
 Not here: signatures and the versions of metadata (`trust`), the files (`media`).
 """
 
@@ -19,6 +19,7 @@ from appliance.errors import ConflictError
 
 # A retired model answers nobody any more, and stays what it is.
 OUT_OF_USE = frozenset({State.QUARANTINED, State.RETIRED})
+AGREED = frozenset({State.APPROVED, State.ACTIVE, State.RETIRED})
 
 
 @dataclass(frozen=True)
@@ -76,9 +77,10 @@ def new_models(
         _check_owner(model, known, publisher)
         _check_engine(model, engine)
         twin = next((info for info in same_name if info.version == model.version), None)
-        if twin is None:
+        if twin is None or twin.state is State.QUARANTINED:
             _check_epoch(model, max((info.security_epoch for info in same_name), default=0))
-        elif (twin.digest, twin.security_epoch) != (model.sha256, model.security_epoch):
+        signed = (model.sha256, model.security_epoch)
+        if twin is not None and (twin.digest, twin.security_epoch) != signed:
             raise RollbackError(
                 f"{model.name} {model.version} is in the library with other content",
                 hint="nothing was imported; a changed model needs a new version",
@@ -86,6 +88,21 @@ def new_models(
         if twin is None or twin.state is State.QUARANTINED:
             new.append(model)
     return tuple(new)
+
+
+def outdated_by(model: ModelInfo, known: Sequence[ModelInfo]) -> ModelInfo | None:
+    """Return the version of higher security epoch that people here have agreed to, if any.
+
+    Its publisher raised the epoch to say that nobody should go back behind it.
+    """
+    newer = (
+        other
+        for other in known
+        if other.name == model.name
+        and other.security_epoch > model.security_epoch
+        and other.state in AGREED
+    )
+    return max(newer, key=lambda other: other.security_epoch, default=None)
 
 
 def _check_owner(

@@ -85,5 +85,5 @@ def check_architecture(card: Card, found: str) -> None:
     stated = card.values.get("architecture", found)
     if stated != found:
         raise UnsafeModelError(
-            f"the model card says architecture {str(stated)[:MAX_SAID]!r}, the weights say {found!r}"
+            f"the model card says architecture {str(stated)[:MAX_SAID]!r}, the weights {found!r}"
         )

@@ -40,6 +40,12 @@ def lay_out(library: Path, model: ModelInfo, folder: Path, progress: Progress) -
     its own, DamagedModelError when a file is gone or altered, DiskFullError.
     """
     sources = _sources(model)
+    if folder.is_symlink():
+        raise ConflictError(
+            f"{folder} is a link; nothing was exported", hint="name a new folder itself"
+        )
+    # Without "..": a way through the folder itself would end when that is put in place.
+    folder = folder.parent.resolve() / folder.name
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ConflictError(
             f"{folder} holds something already; nothing was exported", hint="name a new folder"

@@ -30,6 +30,7 @@ from pathlib import Path
 from appliance import durable
 from appliance.bundles import admission, opening
 from appliance.bundles.checking import Checked, SideFiles, Whole, inspected, signer_of
+from appliance.bundles.floors import Floors
 from appliance.bundles.imports.steps import Step, Watch
 from appliance.bundles.imports.store import REFUSED, WAITING, ImportInfo, ImportStore
 from appliance.bundles.inventory import ModelInfo, PublisherInfo
@@ -44,11 +45,13 @@ from appliance.bundles.opening import Carriers
 from appliance.bundles.places import library_file
 from appliance.bundles.progress import Counter, engine_version, incomplete, total_bytes
 from appliance.bundles.refusals import StorageError
-from appliance.bundles.staging import Staging, written
+from appliance.bundles.staging import Staging
 from appliance.bundles.states import State
 from appliance.bundles.store import ModelStore
+from appliance.bundles.writing import written
 from appliance.errors import ApplianceError, DiskFullError, VerificationError
 
+NO_FLOORS = Floors()
 LOCK_FILE = ".import.lock"
 Quarantine = Callable[[ModelInfo, str], object]
 
@@ -75,6 +78,7 @@ class Order:
     imported_by: str
     import_id: str
     watch: Watch
+    floors: Floors = NO_FLOORS
 
 
 def import_bundle(shelf: Shelf, order: Order) -> tuple[ModelInfo, ...]:
@@ -141,6 +145,7 @@ class _Run:
             shelf.staging, shelf.library, shelf.keep_free, list_chunks=shelf.list_chunks
         )
         self.staging_is_ours = False
+        self._floor: dict[str, object] = {}
 
     def through(self, media: Sequence[Medium]) -> tuple[ModelInfo, ...]:
         """Go through the steps after the first."""
@@ -149,8 +154,7 @@ class _Run:
         carriers = Carriers(media, manifest)
         carried = [model for model in manifest.models if carriers.carries(model)]
         new = admission.new_models(known, publisher, manifest, carried, engine_version())
-        versions = {"root": manifest.root_version, "targets": manifest.targets_version}
-        self._reached(Step.METADATA_OK, publisher=publisher.id, **versions)
+        self._reached(Step.METADATA_OK, **self._floor)
         self.staging_is_ours = True
         self._staging.clean(manifest.models)
         self._staging.adopt(new)
@@ -173,12 +177,22 @@ class _Run:
         self._order.watch.step(step, facts)
 
     def _verify(self, media: Sequence[Medium]) -> tuple[PublisherInfo, VerifiedManifest]:
-        store, now = self._shelf.store, self._order.now
+        store, now, floors = self._shelf.store, self._order.now, self._order.floors
         claim = opening.claim(store.publishers(), media)
+        floors.require_trusted(claim.publisher)
         # Kept even if the bundle is refused below: a root that revokes keys must not be forgotten.
         store.keep_root(claim.publisher.id, claim.root.data, claim.root.version)
         manifest = opening.verified(claim, now, store.last_verified(claim.publisher.id))
+        floors.require_not_older(claim.publisher, claim.root.root, claim.metadata, manifest)
         store.keep_floor(claim.publisher.id, manifest, now)
+        self._floor = {
+            "publisher": claim.publisher.id,
+            "root": manifest.root_version,
+            "root_sha256": claim.root.fingerprint,
+            "targets": manifest.targets_version,
+            "signers": list(manifest.signers),
+        }
+        self._order.watch.verified(self._floor)
         self._shelf.imports.begin(
             ImportInfo(
                 id=self._order.import_id,

@@ -9,13 +9,14 @@ Not here: who may do what, and what is recorded (operations); verification itsel
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 from appliance import durable
-from appliance.bundles import admission, importer, opening, reviewing, trust
+from appliance.bundles import active, admission, importer, opening, reviewing, trust
+from appliance.bundles.floors import Floors
 from appliance.bundles.imports.steps import Watch
 from appliance.bundles.imports.store import ImportInfo, ImportStore
 from appliance.bundles.inventory import ModelInfo, PublisherInfo
@@ -30,7 +31,6 @@ from appliance.clock import Clock, new_id
 from appliance.database import Database
 from appliance.errors import BadInputError, ConflictError, NotFoundError
 
-ACTIVE_FILE = "active.json"
 # On this many, two digests at once slow an import down, and none is left to re-hash beside.
 FEW_CORES = 2
 
@@ -117,11 +117,13 @@ class Library:
         *,
         import_id: str | None = None,
         quarantine: importer.Quarantine | None = None,
+        floors: Floors = importer.NO_FLOORS,
     ) -> tuple[ModelInfo, ...]:
         """Verify a bundle and put the models it carries into the library; all or none.
 
         `folders` are the media that are at hand, one or more. `quarantine(model, reason)` takes
-        models that the publisher took back out of use. Importing the same bundle again changes
+        models that the publisher took back out of use; `floors` is what the record tells of
+        publishers, beside what the database does. Importing the same bundle again changes
         nothing and returns the same models. Raises a BundleError for what is wrong with the
         bundle, IncompleteError when files lie on none of the media, MediumError, DiskFullError,
         or ConflictError when another import is running.
@@ -136,16 +138,22 @@ class Library:
             quarantine=quarantine or (lambda model, why: self.quarantine(model.id, why)),
         )
         order = importer.Order(
-            folders, now, imported_by, import_id or new_id("imp"), watch or Watch()
+            folders, now, imported_by, import_id or new_id("imp"), watch or Watch(), floors
         )
         return importer.import_bundle(shelf, order)
 
     def review(
-        self, folders: Sequence[Path], now: float, watch: Watch | None = None, *, read: bool
+        self,
+        folders: Sequence[Path],
+        now: float,
+        watch: Watch | None = None,
+        *,
+        read: bool,
+        floors: Floors = importer.NO_FLOORS,
     ) -> Review:
         """Return what the media hold, without changing a thing; with `read`, check every byte."""
         reviewer = reviewing.verify_bundle if read else reviewing.inspect_bundle
-        return reviewer(self._store, folders, now, watch or Watch())
+        return reviewer(self._store, folders, now, watch or Watch(), floors)
 
     def imports(self) -> list[ImportInfo]:
         """Return every import there was, newest first."""
@@ -214,7 +222,9 @@ class Library:
         if not self.path_of(self._store.model(model_id).digest).exists():
             raise DamagedModelError(f"the file of model {model_id} is missing from the library")
         try:
-            return self._store.activate(model_id, self._clock.now(), self._write_active)
+            return self._store.activate(
+                model_id, self._clock.now(), partial(active.note, self.folder)
+            )
         except BaseException:
             # The rows were rolled back; the engine's note must not be ahead of them.
             self.settle()
@@ -222,10 +232,7 @@ class Library:
 
     def quarantine(self, model_id: str, reason: str) -> ModelInfo:
         """Take a model out of use; when it was the active one, no model is active any more."""
-        model = self._store.model(model_id)
-        if model.state is not State.QUARANTINED:
-            now = self._clock.now()
-            model = self._store.change(model_id, State.QUARANTINED, now, reason=reason)
+        model = self._store.quarantine(model_id, reason, self._clock.now())
         self.settle()
         return model
 
@@ -269,7 +276,7 @@ class Library:
 
     def settle(self) -> None:
         """Make `active.json` say what the database says; called after a crash or a rollback."""
-        self._store.with_active(self._note_active)
+        self._store.with_active(partial(active.note, self.folder))
 
     def path_of(self, digest: str) -> Path:
         """Return where weights of that digest lie, or would lie."""
@@ -284,26 +291,3 @@ class Library:
         known = {model.digest for model in self._store.models()}
         files = sorted(self.folder.glob("*.gguf"))
         return tuple(path for path in files if path.stem not in known)
-
-    def _note_active(self, model: ModelInfo | None) -> None:
-        if model is not None:
-            self._write_active(model)
-        else:
-            (self.folder / ACTIVE_FILE).unlink(missing_ok=True)
-            durable.sync_folder(self.folder)
-
-    def _write_active(self, model: ModelInfo) -> None:
-        value = {
-            "model": {
-                "name": model.name,
-                "version": model.version,
-                "digest": model.digest,
-                "context_tokens": model.context_tokens,
-                "template_sha256": model.files.get("template"),
-                "chunks_sha256": model.files.get("chunks"),
-            }
-        }
-        path = self.folder / ACTIVE_FILE
-        data = json.dumps(value, indent=1).encode() + b"\n"
-        if not path.exists() or path.read_bytes() != data:
-            durable.write(path, data, mode=0o644)

@@ -96,9 +96,9 @@ def claim(publishers: Sequence[PublisherInfo], media: Sequence[Medium]) -> Claim
 def verified(claimed: Claim, now: float, seen: float) -> VerifiedManifest:
     """Return what was signed (step 3), and nothing else lies among the metadata.
 
-    `seen` is when a bundle was last verified here: a clock that was set back since, or lost its
-    battery, does not make an ended bundle valid again. It cannot block newer ones for ever, since
-    nothing is verified after its own end.
+    `seen` is when one of this publisher's was last verified here: a clock that was set back since,
+    or lost its battery, does not make an ended bundle valid again. It cannot block newer ones for
+    ever, since nothing is verified after its own end.
     """
     publisher, root, metadata = claimed.publisher, claimed.root, claimed.metadata
     floor = trust.Floor(publisher.timestamp, publisher.snapshot)

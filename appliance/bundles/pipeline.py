@@ -15,8 +15,8 @@ import threading
 from collections.abc import Callable, Sequence
 from types import TracebackType
 
-BLOCK = 1_048_576
-BLOCKS = 16
+BLOCK = 2_097_152
+BLOCKS = 8
 # How often whoever waits for a block looks whether a worker has failed.
 LOOK_S = 0.5
 

@@ -41,7 +41,8 @@ COMPLYING = (
 
 # It begins where a number does and nowhere within: one try per digit would take quadratic time.
 _AMOUNT = re.compile(
-    r"(?<!\d)(?<!\d[.,])(\d+(?:[.,]\d+)*)\s*(?:mg|g|mcg|ug|micrograms?|milligrams?|grams?|kg|ml|millilit(?:re|er)s?"
+    r"(?<!\d)(?<!\d[.,])(\d+(?:[.,]\d+)*)\s*"
+    r"(?:mg|g|mcg|ug|micrograms?|milligrams?|grams?|kg|ml|millilit(?:re|er)s?"
     r"|units?|iu|mmol|meq|tablets?|pills?|capsules?|vials?|ampoules?|drops?)\b"
 )
 

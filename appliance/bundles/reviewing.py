@@ -16,6 +16,7 @@ from appliance.bundles import admission, opening
 from appliance.bundles.admission import Withdrawal
 from appliance.bundles.checking import check_side_files, signer_of
 from appliance.bundles.digesting import PartWorker
+from appliance.bundles.floors import Floors
 from appliance.bundles.imports.steps import Step, Watch
 from appliance.bundles.inventory import PublisherInfo
 from appliance.bundles.manifest import (
@@ -47,24 +48,29 @@ class Review:
     withdrawn: tuple[Withdrawal, ...]
 
 
-def inspect_bundle(store: ModelStore, folders: Sequence[Path], now: float, watch: Watch) -> Review:
+def inspect_bundle(
+    store: ModelStore, folders: Sequence[Path], now: float, watch: Watch, floors: Floors
+) -> Review:
     """Return what the media hold, by verified metadata alone."""
     with opening.opened(folders) as media:
         watch.step(Step.INSERTED, {})
-        review, _ = _reviewed(store, opening.claim(store.publishers(), media), media, now)
+        claim = opening.claim(store.publishers(), media)
+        review, _ = _reviewed(store, claim, media, now, floors)
         watch.step(Step.METADATA_OK, {"publisher": review.publisher.id})
         return review
 
 
-def verify_bundle(store: ModelStore, folders: Sequence[Path], now: float, watch: Watch) -> Review:
+def verify_bundle(
+    store: ModelStore, folders: Sequence[Path], now: float, watch: Watch, floors: Floors
+) -> Review:
     """Return what the media hold when every carried byte is what was signed.
 
-    Raises what an import would raise, IncompleteError included.
+    Raises what an import into an empty library would raise, IncompleteError included.
     """
     with opening.opened(folders) as media:
         watch.step(Step.INSERTED, {})
         claim = opening.claim(store.publishers(), media)
-        review, carriers = _reviewed(store, claim, media, now)
+        review, carriers = _reviewed(store, claim, media, now, floors)
         watch.step(Step.METADATA_OK, {"publisher": review.publisher.id})
         if review.missing:
             raise incomplete(review.missing)
@@ -80,9 +86,11 @@ def verify_bundle(store: ModelStore, folders: Sequence[Path], now: float, watch:
 
 
 def _reviewed(
-    store: ModelStore, claim: opening.Claim, media: Sequence[Medium], now: float
+    store: ModelStore, claim: opening.Claim, media: Sequence[Medium], now: float, floors: Floors
 ) -> tuple[Review, Carriers]:
+    floors.require_trusted(claim.publisher)
     manifest = opening.verified(claim, now, store.last_verified(claim.publisher.id))
+    floors.require_not_older(claim.publisher, claim.root.root, claim.metadata, manifest)
     carriers = Carriers(media, manifest)
     known = store.models()
     carried = tuple(model for model in manifest.models if carriers.carries(model))

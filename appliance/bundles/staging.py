@@ -14,7 +14,6 @@ used. Not here: which files belong to a bundle, and when they become part of the
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -36,12 +35,11 @@ from appliance.bundles.media import check_digest, file_digest, place_of, pour
 from appliance.bundles.opening import Carriers
 from appliance.bundles.pipeline import Pipeline, Worker
 from appliance.bundles.places import library_file
+from appliance.bundles.writing import Writer, no_room, written
 from appliance.errors import DiskFullError
 
 # Left free beside what is staged, so that the databases can grow meanwhile.
 KEEP_FREE_BYTES = 67_108_864
-WINDOW_BYTES = 8_388_608
-WINDOWS_BEHIND = 4
 MAX_NOTES_BYTES = 16_777_216
 
 Done = Callable[[int], None]
@@ -194,7 +192,7 @@ class Staging:
         status = os.statvfs(self._folder)
         free = status.f_bavail * status.f_frsize
         if needed + self._keep_free > free:
-            raise _no_room()
+            raise no_room()
 
     def _streamed(
         self, model: VerifiedModel, media: Carriers, done: Done
@@ -247,52 +245,6 @@ class Staging:
                     position = end
         later = [part for part, end in zip(model.parts, ends, strict=True) if end > position]
         return tuple(part for part in later if not media.holds(part))
-
-
-class Writer:
-    """Writes a stream to an open file, and has the disk begin at once.
-
-    Left to itself the kernel would gather gigabytes before it begins, and all that memory.
-    """
-
-    def __init__(self, descriptor: int, position: int) -> None:
-        self._descriptor = descriptor
-        self._position = position
-        self._flushed = position
-
-    def __call__(self, data: memoryview) -> None:
-        with written():
-            while data:
-                count = os.pwrite(self._descriptor, data, self._position)
-                data = data[count:]
-                self._position += count
-            while self._position - self._flushed >= WINDOW_BYTES:
-                # "Not needed any more" starts the writing of what is dirty, and drops what is
-                # clean: said twice, at once and again when the disk has had time.
-                for start in (self._flushed, self._flushed - WINDOWS_BEHIND * WINDOW_BYTES):
-                    if start >= 0:
-                        os.posix_fadvise(
-                            self._descriptor, start, WINDOW_BYTES, os.POSIX_FADV_DONTNEED
-                        )
-                self._flushed += WINDOW_BYTES
-
-
-@contextlib.contextmanager
-def written() -> Iterator[None]:
-    """Turn 'no space' and 'file too large' of the appliance's own disk into DiskFullError."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise _no_room() from error
-        raise
-
-
-def _no_room() -> DiskFullError:
-    return DiskFullError(
-        "there is no room for the model; nothing was imported",
-        hint="free space on the disk that holds the state folder, then import again",
-    )
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ Not here: files (`library`), whether a change is allowed (`states`), who may ask
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import sqlalchemy as sa
@@ -98,7 +98,7 @@ class ModelStore:
 
     def publishers(self) -> list[PublisherInfo]:
         """Return every publisher, by name."""
-        with self._database.session() as session:
+        with self._database.reading() as session:
             rows = session.scalars(sa.select(PublisherRow).order_by(PublisherRow.name))
             return [_publisher(row) for row in rows]
 
@@ -145,13 +145,13 @@ class ModelStore:
 
     def models(self) -> list[ModelInfo]:
         """Return every model, by name, newest first."""
-        with self._database.session() as session:
+        with self._database.reading() as session:
             order = (ModelRow.name, ModelRow.created.desc(), ModelRow.version.desc())
             return [_model(row) for row in session.scalars(sa.select(ModelRow).order_by(*order))]
 
     def model(self, model_id: str) -> ModelInfo:
         """Return one model; raise NotFoundError."""
-        with self._database.session() as session:
+        with self._database.reading() as session:
             return _model(_row(session, model_id))
 
     def add_models(
@@ -182,6 +182,16 @@ class ModelStore:
             _move(row, state, now)
             for key, value in values.items():
                 setattr(row, key, value)
+            return _model(row)
+
+    def quarantine(self, model_id: str, reason: str, now: float) -> ModelInfo:
+        """Take a model out of use; one that is out of use so already keeps its first reason."""
+        with self._database.session() as session:
+            row = _row(session, model_id)
+            # Asked here, because an import and the gateway may find out in the same moment.
+            if row.state != State.QUARANTINED:
+                _move(row, State.QUARANTINED, now)
+                row.reason = reason
             return _model(row)
 
     def with_active(self, act: Callable[[ModelInfo | None], None]) -> None:

@@ -7,7 +7,6 @@ error is named by its type and place, because its message could quote what a per
 
 from __future__ import annotations
 
-import json
 import sys
 import traceback
 from collections.abc import Mapping
@@ -16,7 +15,7 @@ import click
 
 from appliance import errors as known
 from appliance.bundles import refusals as bundles
-from appliance.cli.presenting import clean
+from appliance.cli.presenting import clean, json_text
 from appliance.cli.supervisor import PartRefusedError
 
 DONE, REFUSED, USAGE, UNVERIFIED, UNAVAILABLE, INTERRUPTED = 0, 1, 2, 3, 4, 130
@@ -91,7 +90,7 @@ def report(error: BaseException, *, as_json: bool = False) -> None:
         body: dict[str, object] = {"code": code, "message": what, "next": hint}
         if isinstance(error, known.TamperedError):
             body["entry"] = error.seq
-        print(json.dumps({"error": body}, ensure_ascii=False), file=sys.stderr)
+        print(json_text({"error": body}), file=sys.stderr)
         return
     print(f"error: {clean(what)}", file=sys.stderr)
     print(f"next: {clean(hint)}", file=sys.stderr)

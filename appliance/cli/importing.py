@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Mapping
@@ -162,7 +161,7 @@ class JsonLines(Shown):
     @staticmethod
     def line(value: Mapping[str, Any]) -> None:
         """Print one object."""
-        print(json.dumps(value, ensure_ascii=False), flush=True)
+        print(presenting.json_text(value), flush=True)
 
 
 def shown(*, as_json: bool) -> Shown:

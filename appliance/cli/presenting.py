@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import shutil
 import sys
 import unicodedata
@@ -27,6 +28,8 @@ REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 KEPT = frozenset("\n\t")
 GAP = "   "
 STEP_PERCENT = 10
+# As in `_dangerous`, without what JSON escapes by itself.
+_OBEYED = re.compile("[\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
 STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
 
@@ -50,7 +53,17 @@ def remark(text: str) -> None:
 
 def json_document(value: Any) -> None:
     """Print one JSON document to stdout."""
-    print(json.dumps(value, ensure_ascii=False, indent=2))
+    print(json_text(value, indent=2))
+
+
+def json_text(value: Any, *, indent: int | None = None) -> str:
+    """Return JSON in which what a terminal would obey is written as an escape; it means the same.
+
+    JSON itself asks that of the characters below U+0020 alone.
+    """
+    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    # Outside of strings there is none of these; all of them lie below U+10000.
+    return _OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def table(

@@ -175,9 +175,12 @@ def summary(draft: Draft, found: Contents) -> None:
         f"{targets.expires:%Y-%m-%d}, under root {draft.root.version} "
         f"(first root {groups(trust.fingerprint(draft.chain[0]))})"
     )
-    # A draft names the list it follows, and an older one would hide what was taken back since.
-    former = "no list" if draft.former is None else f"list {draft.former.version}"
-    presenting.remark(f"  compared with {former} of before; you know whether a newer one is out")
+    # A draft names the list it follows: an older one would hide what was taken back since.
+    if draft.former is None:
+        presenting.remark("  the first list; if one was published before, do not sign")
+    else:
+        former = draft.former.version
+        presenting.remark(f"  follows list {former}; if a newer one was published, do not sign")
     for model in found.carried:
         for line in _model(model):
             presenting.remark(line)

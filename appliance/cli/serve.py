@@ -113,6 +113,7 @@ def make_gateway(config: Config) -> Made:
     appliance = assemble(config, ledger=LedgerClient(config.paths.ledger_socket))
     operations = operations_for(appliance)
     appliance.library.settle()  # a crash may have left the engine's note ahead of the database
+    operations.trusting.catch_up()  # nor may it be older than the record
     operations.trusting.settle()  # nor may a model answer that its publisher has withdrawn
     closed = operations.asking.reconcile()
     recorder, part = Recorder(appliance.ledger), system("gateway")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
+import stat
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -203,7 +205,10 @@ def _roots(places: Sequence[Path]) -> dict[str, bytes]:
 
 
 def _read(path: Path) -> bytes:
-    with path.open("rb") as file:
+    # A pipe that lies there must not make a person wait for ever.
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise BadInputError(f"{path} is no plain file", hint="check the folder")
         data = file.read(MAX_ROOT_BYTES + 1)
     if len(data) > MAX_ROOT_BYTES:
         raise TooLargeError(f"{path} is too large for a publisher's root", hint="check the file")

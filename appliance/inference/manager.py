@@ -143,6 +143,7 @@ class Manager:
                 self._active, self._detail = self._read_active(), "no model is active"
             except ApplianceError as error:
                 self._active, self._detail = None, f"{error.message}; {error.hint}"
+                self._stamp = object()  # it may be readable at the next look
             self._arrange()
 
     def _look(self) -> object:
@@ -211,8 +212,7 @@ class Manager:
             limit = self._patience.load + END_WITHIN_S
             self._changed.wait_for(lambda: self._closing or seat.settled, limit)
             if seat.state != "ready" or seat.doomed:
-                detail = seat.detail or "another model was prepared instead, or it was stopped"
-                raise EngineUnavailableError(f"the model cannot answer: {detail}")
+                raise EngineUnavailableError(f"the model cannot answer: {_why_not(seat)}")
 
     def _doom(self, seat: Seat) -> None:
         """End a seat and wait until it has; to be called with the lock held."""
@@ -263,6 +263,14 @@ class Manager:
         with self._changed:
             del self._seats[seat.model.digest]
             self._arrange()
+
+
+def _why_not(seat: Seat) -> str:
+    if seat.detail:
+        return seat.detail
+    if seat.state == "loading" and not seat.doomed:
+        return "it is not ready yet"
+    return "another model was prepared instead, or it was stopped"
 
 
 def _probe(seat: Seat) -> None:

@@ -43,6 +43,8 @@ class ModelProcess:
     def __init__(self, site: Site, model: EngineModel) -> None:
         """Start it; raises OSError when the system has no room for a process."""
         self.model = model
+        # Also when somebody removed it while the engine runs.
+        site.sockets.path.mkdir(mode=0o700, exist_ok=True)
         self._socket = site.sockets.path / socket_name(model.digest)
         self.engine = OpenAIEngine(uds=site.sockets.address(model.digest))
         given = {

@@ -106,7 +106,7 @@ class OpenAIEngine:
     def generate(self, request: Generation) -> Generator[Progress, None, None]:
         """Yield the progress of one answer; see `Engine` for the errors."""
         stream = self._client.stream("POST", "/v1/chat/completions", json=_request(request))
-        with _translated(), stream as response:
+        with self._translated(), stream as response:
             if response.status_code != httpx.codes.OK:
                 raise _error(response.status_code, response.read())
             yield from progress(lines(response.iter_bytes()))
@@ -134,28 +134,32 @@ class OpenAIEngine:
         refused: type[EngineUnavailableError] = EngineDownError,
     ) -> Mapping[str, Any]:
         limit = httpx.USE_CLIENT_DEFAULT if timeout is None else httpx.Timeout(timeout)
-        with _translated():
+        with self._translated():
             response = self._client.request(method, path, json=body, timeout=limit)
         if not response.is_success:
             raise _error(response.status_code, response.content, refused)
         return _object(response.content)
 
-
-@contextlib.contextmanager
-def _translated() -> Iterator[None]:
-    """Turn what goes wrong on the way into EngineUnavailableError."""
-    try:
-        yield
-    except EngineSaidError as error:
-        raise _error(httpx.codes.OK, json.dumps(error.body).encode()) from error
-    except httpx.TimeoutException as error:
-        raise EngineUnavailableError("the engine does not answer in time") from error
-    except httpx.ConnectError as error:
-        raise EngineDownError("the engine is not running") from error
-    except (httpx.HTTPError, httpx.StreamError) as error:
-        raise EngineUnavailableError(
-            "the connection to the engine broke; the answer is not complete"
-        ) from error
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Turn what goes wrong on the way into EngineUnavailableError."""
+        try:
+            yield
+        except EngineSaidError as error:
+            raise _error(httpx.codes.OK, json.dumps(error.body).encode()) from error
+        except httpx.TimeoutException as error:
+            raise EngineUnavailableError("the engine does not answer in time") from error
+        except httpx.ConnectError as error:
+            raise EngineDownError("the engine is not running") from error
+        except (httpx.HTTPError, httpx.StreamError) as error:
+            raise EngineUnavailableError(
+                "the connection to the engine broke; the answer is not complete"
+            ) from error
+        except RuntimeError as error:
+            # httpx's way to say that another thread closed it, as when a model's process ends.
+            if not self._client.is_closed:
+                raise
+            raise EngineDownError("the engine is not running") from error
 
 
 def _request(request: Generation) -> dict[str, Any]:

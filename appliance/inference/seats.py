@@ -36,8 +36,9 @@ class Patience:
 
     `linger`: a model that was replaced stays so long after its last answer, for questions that
     were recorded for it and have not arrived. `drain`: it ends after so long in any case.
-    `unclaimed`: a candidate that nobody activates ends. `load`: a model that is not ready by then
-    will not be, unless it is the active one: nothing else is there to wait for. `room`: how long a candidate waits for the one that drains.
+    `unclaimed`: a candidate that nobody activates ends. `load`: a candidate that is not ready by
+    then will not be; the active model may take longer, since nothing else could answer. `room`:
+    how long a candidate waits for the one that drains.
     """
 
     drain: float = 600.0

@@ -23,7 +23,10 @@ def socket_name(digest: str) -> str:
 
 
 class SocketFolder:
-    """A folder of sockets; it is opened when it is first needed, and may be made later."""
+    """A folder of sockets; it is opened when it is first needed, and may be made later.
+
+    One that was removed and made again is found again, also by addresses given out before.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -33,13 +36,23 @@ class SocketFolder:
     def address(self, digest: str) -> Path:
         """Return where a model's process listens; raise EngineDownError without the folder."""
         with self._lock:
-            if self._descriptor is None:
-                try:
-                    flags = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
-                    self._descriptor = os.open(self.path, flags)
-                except OSError as error:
-                    raise EngineDownError("the engine is not running") from error
+            try:
+                self._follow()
+            except OSError as error:
+                raise EngineDownError("the engine is not running") from error
             return Path(f"/proc/self/fd/{self._descriptor}") / socket_name(digest)
+
+    def _follow(self) -> None:
+        """Hold what the path leads to now, under the number that is in use already."""
+        held = self._descriptor
+        if held is not None and os.path.samestat(os.stat(self.path), os.fstat(held)):
+            return
+        found = os.open(self.path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        if held is None:
+            self._descriptor = found
+        else:
+            os.dup2(found, held, inheritable=False)
+            os.close(found)
 
     def close(self) -> None:
         """Let go of the folder; addresses that were given out lead nowhere from now on."""

@@ -17,7 +17,9 @@ from appliance.assembly import Appliance
 from appliance.audit.actions import Outcome
 from appliance.audit.entry import ModelRef
 from appliance.bundles.activations.store import ActivationInfo, Kind
+from appliance.bundles.admission import outdated_by
 from appliance.bundles.inventory import ModelInfo
+from appliance.bundles.refusals import RollbackError
 from appliance.bundles.states import State
 from appliance.clock import new_id
 from appliance.errors import (
@@ -84,7 +86,9 @@ class Activation:
         """Return the model that a rollback would bring back, None when it could bring none."""
         require(actor, Permission.MODELS_LIST)
         model = self._before()
-        return model if model is not None and model.state is State.APPROVED else None
+        if model is None or model.state is not State.APPROVED:
+            return None
+        return None if outdated_by(model, self._library.models()) else model
 
     def note_loading(self) -> None:
         """Record what the engine made of the active model: loaded, or refused and why.
@@ -92,14 +96,13 @@ class Activation:
         Called every minute; each finding is recorded once. Weights that no longer have their
         digest are quarantined.
         """
-        active = self._active()
-        status = self._engine.status()
+        active, status = self._active(), self._engine.status()
         if active is None or status.state not in {"ready", "empty"}:
             return
         finding = (active.digest, status.digest)
-        if finding == self._noted:
-            return
         loaded = status.digest == active.digest
+        if finding == self._noted or not (loaded or self._still_finds(finding)):
+            return
         self._recorder.note(
             system("gateway"),
             "model.load",
@@ -110,6 +113,13 @@ class Activation:
         self._noted = finding
         if not loaded:
             self._quarantining.verified(system("gateway"), active)
+
+    def _still_finds(self, finding: tuple[str, str | None]) -> bool:
+        """Tell whether a finding holds while no activation runs; one may have come between."""
+        with contextlib.suppress(ConflictError), self._alone():
+            active, status = self._active(), self._engine.status()
+            return active is not None and (active.digest, status.digest) == finding
+        return False
 
     # --- the switch
 
@@ -163,6 +173,14 @@ class Activation:
             raise ConflictError(
                 f"{what} is {model.state}, so it cannot answer; nothing was changed",
                 hint="only an approved model can be activated",
+            )
+        newer = outdated_by(model, self._library.models())
+        if newer is not None:
+            raise RollbackError(
+                f"{what} has security epoch {model.security_epoch}, and {newer.version} with epoch "
+                f"{newer.security_epoch} is agreed to here; nothing was changed",
+                hint="the publisher asks that nobody go back; activate the newer one, or another "
+                "model",
             )
         self._pins.require_not_elsewhere(model.name, model.version)
         pin = self._pins.get(former.name) if former else None

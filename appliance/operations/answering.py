@@ -111,10 +111,11 @@ class Answering:
 
     def _generate(self) -> Ending:
         for _ in range(MAX_STARTS):
-            if not self._engine_ready():
+            ready = self._await_engine()
+            if ready is None:
                 break
             try:
-                return self._stream()
+                return self._stream(ready)
             except EngineUnavailableError as error:
                 # Asked again only when it had not begun: what it began may have killed the engine.
                 if not (isinstance(error, EngineDownError) or self._waiting):
@@ -123,8 +124,11 @@ class Answering:
             return Ending("stopped", self._run.stop_reason)
         raise EngineUnavailableError("the model's process does not answer")
 
-    def _engine_ready(self) -> bool:
-        """Wait for the engine while it starts or loads; false when stopped or out of patience."""
+    def _await_engine(self) -> EngineStatus | None:
+        """Wait for the engine while it starts or loads; null when stopped meanwhile.
+
+        Raises EngineUnavailableError when out of patience, or there is nothing to wait for.
+        """
         patience = self._appliance.clock.monotonic_ns() + ENGINE_PATIENCE_NS
         while (status := self._status()).state != "ready":
             self._check_deadline()
@@ -132,15 +136,15 @@ class Answering:
                 raise EngineUnavailableError(status.detail or "the model's process is not ready")
             self._run.update(state="loading", elapsed_ms=self._elapsed_ms())
             if self._run.wait_for_stop(RETRY_EVERY_S):
-                return False
-        return not self._run.stop_reason
+                return None
+        return None if self._run.stop_reason else status
 
     def _status(self) -> EngineStatus:
         """Return how the model of this question stands; another may have become active."""
         return self._appliance.engine.status(self._run.model.digest)
 
-    def _stream(self) -> Ending:
-        request = self._request()
+    def _stream(self, ready: EngineStatus) -> Ending:
+        request = self._request(ready.context_tokens)
         self._waiting = False
         with contextlib.closing(self._appliance.engine.generate(request)) as progress:
             for step in progress:
@@ -188,9 +192,8 @@ class Answering:
         else:
             self._finished = step
 
-    def _request(self) -> Generation:
+    def _request(self, context_tokens: int) -> Generation:
         settings, wish = self._appliance.config.engine, self._question.sampling
-        status = self._status()
         most = min(settings.max_answer_tokens, wish.max_tokens or settings.max_answer_tokens)
         sampling = Sampling(
             max_tokens=most,
@@ -201,7 +204,7 @@ class Answering:
             seed=wish.seed,
             stop=wish.stop,
         )
-        messages = self._messages(status.context_tokens)
+        messages = self._messages(context_tokens)
         return Generation(self._run.model.digest, messages, sampling)
 
     def _messages(self, context_tokens: int) -> tuple[Message, ...]:

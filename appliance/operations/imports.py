@@ -28,6 +28,7 @@ from appliance.bundles.states import State
 from appliance.clock import new_id
 from appliance.errors import ApplianceError
 from appliance.identity.permissions import Actor, Permission
+from appliance.operations import floors
 from appliance.operations.quarantining import Quarantining
 from appliance.operations.recording import Change, Recorder
 
@@ -102,6 +103,7 @@ class Imports:
                 _Recording(self._recorder, actor, change, tell),
                 import_id=import_id,
                 quarantine=partial(self._quarantine, actor, tell),
+                floors=floors.recorded(self._ledger),
             )
             change.facts["models"] = [_facts(model) for model in models]
         if self._evaluator is not None:
@@ -125,7 +127,10 @@ class Imports:
             actor, Permission.MODELS_IMPORT, action, None, media=len(folders)
         ) as change:
             watch = _Telling(change, tell)
-            review = self._library.review(folders, self._clock.now(), watch, read=read)
+            known = floors.recorded(self._ledger)
+            review = self._library.review(
+                folders, self._clock.now(), watch, read=read, floors=known
+            )
             change.facts["models"] = [
                 {"name": model.name, "version": model.version, "digest": model.sha256}
                 for model in review.carried
@@ -182,6 +187,10 @@ class _Telling(Watch):
     def step(self, step: Step, facts: Mapping[str, object]) -> None:
         self._change.facts["step"] = str(step)
         self._tell(ImportEvent(str(step), facts))
+
+    def verified(self, facts: Mapping[str, object]) -> None:
+        # The outcome carries it, also a refusal's: the floor outlives the database in the record.
+        self._change.facts.update(facts)
 
     def progress(self, done: int, total: int) -> None:
         self._tell(ImportEvent(done=done, total=total))

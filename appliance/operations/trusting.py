@@ -19,6 +19,7 @@ from appliance.bundles.inventory import ModelInfo, PublisherInfo
 from appliance.bundles.states import State
 from appliance.errors import ConflictError, NotFoundError
 from appliance.identity.permissions import Actor, Permission, require
+from appliance.operations import floors
 from appliance.operations.quarantining import Quarantining
 from appliance.operations.reasons import reason_of
 from appliance.operations.recording import Recorder, system
@@ -40,6 +41,7 @@ class Trusting:
 
     def __init__(self, appliance: Appliance) -> None:
         self._library = appliance.library
+        self._ledger = appliance.ledger
         self._recorder = Recorder(appliance.ledger)
         self._quarantining = Quarantining(appliance)
 
@@ -50,6 +52,11 @@ class Trusting:
             actor, Permission.PUBLISHERS_TRUST, "publisher.trust",
             fingerprint=trust.fingerprint(root),
         ) as change:  # fmt: skip
+            if trust.fingerprint(root) in floors.recorded(self._ledger).revoked:
+                raise ConflictError(
+                    "trust in this root was taken back here before, by the record",
+                    hint="nothing was changed; ask the publisher for a newer root",
+                )
             publisher = self._library.add_publisher(name, root, fingerprint, actor.user)
             change.entity = publisher.id
         return publisher
@@ -103,6 +110,26 @@ class Trusting:
             stopped = [self._quarantining.take(actor, m, why) for m in self._of(publisher)]
             change.facts["models"] = [model.id for model in stopped]
         return Revoked(publisher, tuple(stopped))
+
+    def catch_up(self) -> builtins.list[ModelInfo]:
+        """Take out of use what the record says is so, and the database does not; return it.
+
+        Called at each start: a database that was put back from an older backup knows nothing of
+        what was revoked or quarantined since. Does nothing when the two agree.
+        """
+        gateway = system("gateway")
+        gone = floors.recorded(self._ledger).revoked
+        for publisher in self._library.publishers():
+            if publisher.revoked is None and publisher.root_sha256 in gone:
+                with self._recorder.change(gateway, None, "publisher.revoke", publisher.id) as done:
+                    done.facts["reason"] = "by the record, trust was taken back before"
+                    self._library.revoke_publisher(publisher.id, gateway.user)
+        taken = floors.out_of_use(self._ledger)
+        return [
+            self._quarantining.take(gateway, model, f"by the record: {taken[model.digest]}"[:1000])
+            for model in self._library.models()
+            if model.digest in taken and model.state not in OUT_OF_USE
+        ]
 
     def settle(self) -> builtins.list[ModelInfo]:
         """Quarantine what publishers have withdrawn, or nobody vouches for; return those models.

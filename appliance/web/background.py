@@ -25,9 +25,13 @@ FAULT = "something went wrong on the appliance"
 
 
 class Task:
-    """One piece of work: `running`, then perhaps an `error`; `done` and `total` as it reports."""
+    """One piece of work: `running`, then perhaps an `error`; `done` and `total` as it reports.
 
-    def __init__(self) -> None:
+    `what` tells apart the works that share a key, where any of several may hold it.
+    """
+
+    def __init__(self, what: str = "") -> None:
+        self.what = what
         self.progress: tuple[int, int] | None = None
         self._ended: Future[ApplianceError | None] = Future()
 
@@ -73,13 +77,16 @@ class Background:
         self._tasks: OrderedDict[str, Task] = OrderedDict()
         self._lock = threading.Lock()
 
-    def start(self, key: str, work: Callable[[Task], object]) -> Task:
-        """Begin `work` unless that of this key still runs; return the one that runs."""
+    def start(self, key: str, work: Callable[[Task], object], what: str = "") -> Task:
+        """Begin `work` unless one of this key still runs; return the one that runs.
+
+        Whoever starts different works under one key compares `what` of the task returned.
+        """
         with self._lock:
             task = self._tasks.get(key)
             if task is not None and task.running:
                 return task
-            task = self._tasks[key] = Task()
+            task = self._tasks[key] = Task(what)
             self._tasks.move_to_end(key)
             self._forget_oldest()
         # A daemon: the appliance can be stopped while it runs, and starts clean afterwards.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -91,6 +92,35 @@ def test_an_export_prints_how_to_check_it(
     assert all(Path(word).exists() for word in check[3::2])
     again = appliance("model", "export", "tiny", str(folder))
     assert (again.code, "holds something already" in again.err) == (1, True)
+
+
+def test_an_export_goes_to_the_folder_that_was_named_or_nowhere(
+    appliance: Run, tiny: BundleForge, tmp_path: Path
+) -> None:
+    """A link, a dangling one too, is refused at once; a way through the folder itself works."""
+    real, link, dangling = (tmp_path / name for name in ("real", "link", "dangling"))
+    real.mkdir()
+    link.symlink_to(real)
+    dangling.symlink_to(tmp_path / "elsewhere")
+    for place in (link, dangling):
+        ended = appliance("model", "export", "tiny", str(place))
+        assert (ended.code, "is a link" in ended.err) == (1, True)
+    assert not list(tmp_path.glob(".*.new"))
+    assert appliance("model", "export", "tiny", f"{real}/../real").code == 0
+    assert (real / "model" / "card.toml").exists()
+    assert not (tmp_path / "elsewhere").exists()
+
+
+@pytest.mark.parametrize("verb", ["add", "rotate"])
+def test_a_pipe_for_a_root_keeps_nobody_waiting(
+    appliance: Run, tiny: BundleForge, tmp_path: Path, verb: str
+) -> None:
+    """A stick may hold a pipe under the name of a root; it is not waited for."""
+    pipe = tmp_path / "2.root.json"
+    os.mkfifo(pipe)
+    more = ("--fingerprint", "00" * 32) if verb == "add" else ()
+    ended = appliance("trust", verb, "acme", str(pipe), *more)
+    assert (ended.code, "is no plain file" in ended.err) == (2, True)
 
 
 def test_a_publisher_that_is_revoked_stops_its_models(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pwd
 import sys
@@ -71,6 +72,16 @@ def test_progress_elsewhere_than_a_terminal_is_plain_lines(
     assert lines[0] == "copying: 0 % of 1.0 MB"
     assert lines[-1] == "copying: 100 % of 1.0 MB"
     assert len(lines) == 11
+
+
+def test_json_gives_a_terminal_no_orders() -> None:
+    """C1 controls and overrides are escapes in JSON too, and read back as what they were."""
+    value = {"card": "a\x1b[31m\x9b31m\u202egpj\x7f\ud800", "name": "Zo\u00eb \U0001f600"}
+    for indent in (None, 2):
+        shown = presenting.json_text(value, indent=indent)
+        assert presenting.clean(shown) == shown
+        assert json.loads(shown) == value
+        assert "Zo\u00eb \U0001f600" in shown
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,7 @@ def test_a_small_site_publishes_in_three_commands(
                      "--yes")  # fmt: skip
     assert signed.code == 0, signed.err
     assert "is complete" in signed.out
+    assert "the first list; if one was published before, do not sign" in signed.err
     assert "appliance bundle import" in signed.err
     assert sorted(path.name for path in Path("stick").iterdir()) == ["metadata", "targets"]
     shown = command("publisher", "show", "desk", "--json").value

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from securesystemslib.signer import CryptoSigner, Signer
-from tuf.api.metadata import Metadata, Targets
+from tuf.api.metadata import Metadata, Targets, Timestamp
 
 from appliance.bundles import building
 from appliance.bundles.manifest import PART_BYTES, SIDE_FILES, Denied
@@ -310,16 +311,18 @@ def break_upper_case(folder: Path) -> None:
 
 
 def break_metadata_bit(folder: Path) -> None:
-    """Flip a bit inside the signed targets."""
-    path = folder / "metadata" / "1.targets.json"
+    """Flip a bit inside the signed timestamp, which no other metadata name by its digest."""
+    path = folder / "metadata" / "timestamp.json"
     data = path.read_bytes()
-    path.write_bytes(data.replace(b"Apache-2.0", b"apache-2.0"))
+    broken = re.sub(rb'("expires": ?")2', rb"\g<1>3", data)
+    assert broken != data
+    path.write_bytes(broken)
 
 
 def break_no_signature(folder: Path) -> None:
-    """Take all signatures off the targets."""
-    path = folder / "metadata" / "1.targets.json"
-    metadata = Metadata[Targets].from_bytes(path.read_bytes())
+    """Take all signatures off the timestamp."""
+    path = folder / "metadata" / "timestamp.json"
+    metadata = Metadata[Timestamp].from_bytes(path.read_bytes())
     metadata.signatures.clear()
     path.write_bytes(metadata.to_bytes())
 

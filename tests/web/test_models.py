@@ -52,6 +52,11 @@ def ended(clinic: Clinic, action: str) -> str:
     return str(clinic.record(action=action)[0]["outcome"])
 
 
+def evaluation_shown(browser: Browser) -> str:
+    """Return the id of the evaluation that the form for approving carries."""
+    return page(browser, NEW).partition('name="evaluation" value="')[2].partition('"')[0]
+
+
 # --- reading
 
 
@@ -157,8 +162,7 @@ def test_failures_are_accepted_knowingly_or_not_at_all(ward: Ward) -> None:
     browser = ward.clinic.browser("approver")
     shown = page(browser, NEW)
     assert "I have read the 2 prompts that failed" in shown
-    evaluation = shown.partition('name="evaluation" value="')[2].partition('"')[0]
-    fields = {"roles": "clinician", "evaluation": evaluation}
+    fields = {"roles": "clinician", "evaluation": evaluation_shown(browser)}
     refused = browser.submit(f"{NEW}/approve", fields, page=NEW)
     assert refused.status_code == 409
     assert "2 of 5 prompts did not pass" in refused.get_data(as_text=True)
@@ -195,7 +199,10 @@ def test_who_brought_it_in_is_told_to_ask_a_colleague(ward: Ward) -> None:
 def test_pressed_twice_and_in_two_tabs_it_happens_once(ward: Ward) -> None:
     """The same form again shows the result again; another tab gets a plain sentence."""
     browser = ward.clinic.browser("approver")
-    fields = {"roles": "clinician", "accept_failed": "2", "once": "one-form"}
+    fields = {
+        "roles": "clinician", "accept_failed": "2", "once": "one-form",
+        "evaluation": evaluation_shown(browser),
+    }  # fmt: skip
     for _ in range(2):
         assert browser.submit(f"{NEW}/approve", fields, page=NEW).status_code == 303
     again = browser.submit(f"{NEW}/approve", {**fields, "once": "another-tab"}, page=NEW)
@@ -293,7 +300,7 @@ def test_loading_that_outlives_its_page_tells_how_it_ended(
         go.wait()
         raise EngineUnavailableError("the model did not load: out of memory")
 
-    task = background(clinic).start(pages.SWITCHING, fail)
+    task = background(clinic).start(pages.SWITCHING, fail, "activate ward 2.0")
     assert browser.submit(f"{NEW}/activate", page=NEW).status_code == 303
     for path in ("/models", NEW):
         assert "is being loaded and checked" in page(browser, path)
@@ -302,6 +309,40 @@ def test_loading_that_outlives_its_page_tells_how_it_ended(
     assert "out of memory" not in page(ward.clinic.browser("clinician"), NEW)
     assert "out of memory" in page(browser, NEW)
     assert "out of memory" not in page(browser, NEW)
+
+
+def test_a_switch_is_not_taken_for_another(ward: Ward) -> None:
+    """While one activation runs, asking for another says that it was not done."""
+    clinic, browser, go = ward.clinic, ward.clinic.browser("approver"), threading.Event()
+    task = background(clinic).start(pages.SWITCHING, lambda _: go.wait(), "activate ward 2.0")
+    for verb in ("activate", "rollback"):
+        answer = browser.submit(f"{OLD}/{verb}", {"once": f"of-{verb}"}, page=OLD)
+        assert answer.status_code == 409
+        assert "nother activation is under way" in answer.get_data(as_text=True)
+    go.set()
+    assert task.wait(60)
+    assert task.error is None
+
+
+@pytest.mark.parametrize("given", [{}, {"evaluation": ""}, {"evaluation": "evl_" + "0" * 24}])
+def test_nobody_approves_without_the_evaluation_that_they_saw(
+    ward: Ward, given: dict[str, str]
+) -> None:
+    """A form that leaves it out, or names another, approves nothing."""
+    fields = {"roles": "clinician", "accept_failed": "2", **given}
+    answer = ward.clinic.browser("approver").submit(f"{NEW}/approve", fields, page=NEW)
+    assert answer.status_code == 409
+    assert ward.state("2.0") == "evaluated"
+
+
+@pytest.mark.parametrize("number", ["9" * 5_000, "-1", "\u0662", "2.0", " 2", ""])
+def test_a_strange_number_of_accepted_failures_approves_nothing(ward: Ward, number: str) -> None:
+    """Whatever stands in the field, the page comes back and says why."""
+    browser = ward.clinic.browser("approver")
+    evaluation = evaluation_shown(browser)
+    fields = {"roles": "clinician", "accept_failed": number, "evaluation": evaluation}
+    assert browser.submit(f"{NEW}/approve", fields, page=NEW).status_code == 409
+    assert ward.state("2.0") == "evaluated"
 
 
 def test_a_fault_in_the_background_is_kept_and_names_nothing() -> None:

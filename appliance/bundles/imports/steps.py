@@ -30,5 +30,8 @@ class Watch:
     def step(self, step: Step, facts: Mapping[str, object]) -> None:
         """A step was reached."""
 
+    def verified(self, facts: Mapping[str, object]) -> None:
+        """Metadata was found good and is the floor from now on, whatever comes of the rest."""
+
     def progress(self, done: int, total: int) -> None:
         """So many bytes of so many are read."""

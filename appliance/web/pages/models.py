@@ -7,6 +7,7 @@ on in the background, and the page says how far it is.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 
 from flask import Blueprint, Response, make_response, redirect, render_template, request, url_for
@@ -34,6 +35,7 @@ pages = Blueprint("models", __name__)
 # Loading a small model ends within this; for a large one the page says that it goes on.
 WAIT_S = 10.0
 SWITCHING = "switching"
+ACCEPTED = re.compile("[0-9]{1,4}")
 TOLD = (
     BadInputError, ConflictError, ForbiddenError, NotFoundError, UnavailableError,
     VerificationError,
@@ -58,9 +60,10 @@ def detail(name: str, version: str) -> Response:
 def approve(name: str, version: str) -> Response:
     """Agree that people in these roles may use it."""
     actor, form, verbs = current.actor(), request.form, current.operations().models
-    roles, shown = frozenset(form.getlist("roles")), form.get("evaluation") or None
+    # A form without the evaluation that it showed is none of ours.
+    roles, shown = frozenset(form.getlist("roles")), form.get("evaluation", "")
     accepted = form.get("accept_failed", "0")
-    failed = int(accepted) if accepted.isascii() and accepted.isdigit() else 0
+    failed = int(accepted) if ACCEPTED.fullmatch(accepted) else 0
     return _change(name, version, lambda: verbs.approve(
         actor, name, version, roles, accept_failed=failed, evaluation=shown))  # fmt: skip
 
@@ -70,7 +73,7 @@ def approve(name: str, version: str) -> Response:
 def activate(name: str, version: str) -> Response:
     """Make it the model that answers; the old one answers until this one is ready."""
     actor, verbs = current.actor(), current.operations().activation
-    return _switch(name, version, lambda: verbs.activate(actor, name, version))
+    return _switch(name, version, "activate", lambda: verbs.activate(actor, name, version))
 
 
 @pages.post("/models/<model:name>/<version:version>/rollback")
@@ -88,7 +91,7 @@ def rollback(name: str, version: str) -> Response:
             hint="look at which model answers at present",
         )
 
-    return _switch(name, version, go_back)
+    return _switch(name, version, "rollback", go_back)
 
 
 @pages.post("/models/<model:name>/<version:version>/evaluate")
@@ -181,12 +184,19 @@ def _change(name: str, version: str, work: Callable[[], object], at: str = "deci
     return _back(name, version, at)
 
 
-def _switch(name: str, version: str, work: Callable[[], object]) -> Response:
+def _switch(name: str, version: str, verb: str, work: Callable[[], object]) -> Response:
     """Change which model answers, in the background; wait a little for it."""
-    background = current.gateway().background
+    background, what = current.gateway().background, f"{verb} {name} {version}"
 
     def begin() -> Task:
-        return background.start(SWITCHING, lambda _: work())
+        task = background.start(SWITCHING, lambda _: work(), what)
+        if task.what != what:
+            # Nobody may take another's switch for the one that they asked for.
+            raise ConflictError(
+                "another activation is under way; nothing was changed",
+                hint="look at which model answers when it has ended",
+            )
+        return task
 
     try:
         task = once(begin)

@@ -47,6 +47,6 @@ def test_malformed_card_is_refused(data: bytes, words: str) -> None:
 @pytest.mark.parametrize("stated", ['"mamba"', "7"])
 def test_card_of_another_architecture_is_refused(stated: str) -> None:
     """A card that was copied from another kind of model is noticed, where it says its kind."""
-    found = card.parse(f'name = "m"\nversion = "1"\nlicence = "MIT"\narchitecture = {stated}'.encode())
+    found = card.parse(GOOD + f"architecture = {stated}\n".encode())
     with pytest.raises(UnsafeModelError, match="architecture"):
         card.check_architecture(found, "llama")

@@ -12,14 +12,14 @@ import pytest
 from securesystemslib.signer import CryptoSigner
 from tuf.api.metadata import Targets
 
-from appliance.bundles import refusals
+from appliance.bundles import refusals, trust
 from appliance.bundles.imports.steps import Step, Watch
 from appliance.bundles.manifest import SIDE_FILES
 from appliance.bundles.media import file_digest
 from appliance.bundles.places import library_file
-from appliance.errors import ApplianceError
+from appliance.errors import ApplianceError, ConflictError
 from tests.simulators import bundle_forge as attacks
-from tests.simulators.bundle_forge import BundleForge, card_text, weights_of
+from tests.simulators.bundle_forge import BundleForge, card_text, two_of_three, weights_of
 from tests.unit.bundles.conftest import TIME, Site
 
 BROKEN: list[tuple[Callable[[Path], None], type[ApplianceError], str]] = [
@@ -329,3 +329,62 @@ def test_signed_garbage_is_refused(site: Site, forge: BundleForge) -> None:
     with pytest.raises(refusals.UnsafeModelError, match="does not begin"):
         site.bring_in(folder)
     assert site.files() == []
+
+
+class At(Watch):
+    """Does something when a step is reached, and keeps what was said of each."""
+
+    def __init__(self, when: Step, act: Callable[[], object] = lambda: None) -> None:
+        self._when, self._act = when, act
+        self.facts: dict[Step, Mapping[str, object]] = {}
+
+    def step(self, step: Step, facts: Mapping[str, object]) -> None:
+        self.facts[step] = facts
+        if step is self._when:
+            self._act()
+
+
+def test_trust_taken_back_meanwhile_counts(site: Site, forge: BundleForge) -> None:
+    """A publisher that loses trust while its bundle is read gets nothing into the library."""
+    (publisher,) = site.library.publishers()
+    watch = At(Step.STREAMED, lambda: site.library.revoke_publisher(publisher.id, "usr_it"))
+    with pytest.raises(refusals.RevokedPublisherError):
+        site.bring_in(forge.good(), watch=watch)
+    assert (site.library.models(), site.files()) == ([], [])
+
+
+def test_keys_changed_meanwhile_count(site: Site, forge: BundleForge) -> None:
+    """A list signed by keys that a person has just replaced brings nothing in."""
+    bundle = forge.good()
+    forge.rotate(two_of_three())
+    (publisher,) = site.library.publishers()
+    chain = {f"{number}.root.json": data for number, data in enumerate(forge.roots, start=1)}
+    newest = trust.advance(trust.reload(publisher.root), chain)
+    watch = At(Step.STREAMED, lambda: site.library.keep_root(publisher.id, newest))
+    with pytest.raises(ConflictError, match="keys of publisher were changed"):
+        site.bring_in(bundle, watch=watch)
+    assert site.library.models() == []
+    with pytest.raises(refusals.SignatureError):
+        site.bring_in(bundle)
+
+
+def test_versions_of_root_and_list_are_told(site: Site, forge: BundleForge) -> None:
+    """Both floors are stated, so that they can be found again where the record alone is left."""
+    watch = At(Step.METADATA_OK)
+    site.bring_in(forge.good(version=7), watch=watch)
+    stated = watch.facts[Step.METADATA_OK]
+    assert (stated["root"], stated["targets"]) == (1, 7)
+
+
+@pytest.mark.parametrize("name", ["a-before", "z-after"])
+def test_a_publisher_may_be_trusted_anew_by_a_later_root(
+    site: Site, forge: BundleForge, name: str
+) -> None:
+    """Its bundles carry both roots, and the one that a person trusts now is the one that counts."""
+    (publisher,) = site.library.publishers()
+    forge.rotate(two_of_three())
+    site.library.revoke_publisher(publisher.id, "usr_it")
+    root = forge.roots[1]
+    site.library.add_publisher(name, root, trust.fingerprint(root), "usr_it")
+    assert site.bring_in(forge.good()) == ["tiny 1.0 imported"]
+    assert site.library.by_name("tiny").publisher != publisher.id

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -261,3 +263,33 @@ def test_without_cores_to_spare_no_list_of_chunks_is_kept(
     assert not list(site.library.folder.glob("*.chunks"))
     assert site.library.verify(model.id) == model
     database.close()
+
+
+def test_nobody_changes_what_is_active_while_it_is_noted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or a quarantine between reading and writing would be undone for the next engine's start."""
+    site, database = open_site(tmp_path / "state")
+    tried: list[str] = []
+
+    def note(library: Path, model: object) -> None:
+        other = sqlite3.connect(database.path, timeout=0)
+        with contextlib.closing(other), pytest.raises(sqlite3.OperationalError, match="locked"):
+            other.execute("BEGIN IMMEDIATE")
+        tried.append(library.name)
+
+    monkeypatch.setattr("appliance.bundles.active.note", note)
+    site.library.settle()
+    assert tried == ["models"]
+    database.close()
+
+
+def test_two_may_quarantine_a_model_in_one_moment(
+    stocked: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever comes second finds it done, however old what it had read is."""
+    library = stocked.library
+    seen = library.by_name("tiny")
+    library.quarantine(seen.id, "first")
+    monkeypatch.setattr("appliance.bundles.store.ModelStore.model", lambda *_: seen)
+    assert library.quarantine(seen.id, "second").reason == "first"

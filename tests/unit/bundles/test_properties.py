@@ -9,6 +9,7 @@ import pytest
 
 from appliance.bundles.golden import GoldenPrompt, parse
 from appliance.bundles.properties import check, stands_in
+from appliance.bundles.refusals import UnsafeModelError
 
 NOTE = "Mrs. Ann Roe, born 1961-03-14, MRN 44-1720. BP 142/88, SpO2 94 %, weight 62.50 kg."
 
@@ -180,6 +181,25 @@ def test_patterns_that_hang_other_engines_end_here(pattern: str) -> None:
     assert holds({"regex": pattern}, hostile) is found
     schema = {"type": "string", "pattern": pattern}
     assert holds({"json_schema": schema}, json.dumps(hostile)) is found
+
+
+@pytest.mark.parametrize("line", ["1", "1.", "1 ", "\n", "- \n", "1.\n"])
+def test_long_runs_of_one_kind_are_read_in_linear_time(line: str) -> None:
+    """Question and answer together would take hours if each place were tried from anew."""
+    asked = (line * 60_000)[:60_000] + "x"
+    expect = {"refusal": True, "no_new_numbers": True}
+    for number in range(10):
+        verdicts = check(prompt(expect, asked), f"I cannot {number}{asked}")
+        assert verdicts[0].passed, verdicts
+
+
+def test_a_schema_has_few_patterns() -> None:
+    """Each is looked for in each value, so more than RE2 keeps compiled are refused."""
+    schema = {"items": {"allOf": [{"pattern": f"x{number}"} for number in range(50)]}}
+    assert not holds({"json_schema": schema}, json.dumps(["x1"] * 2_000))
+    schema["items"]["allOf"].append({"pattern": "y"})
+    with pytest.raises(UnsafeModelError, match="more than 50 patterns"):
+        prompt({"json_schema": schema})
 
 
 @pytest.mark.parametrize("answer", ["\ud800", "\x00\x1b[2J", "\u202e\u0661", "a" * 1_000_000])

@@ -12,7 +12,8 @@ from appliance.bundles import digesting
 from appliance.bundles.digesting import ChunkWorker, Digests, PartWorker, parse_notes, rehash
 from appliance.bundles.manifest import VerifiedTarget
 from appliance.bundles.refusals import ContentError
-from appliance.bundles.staging import Staging, Writer
+from appliance.bundles.staging import Staging
+from appliance.bundles.writing import Writer
 
 CHUNK = 64
 DATA = bytes(range(256)) * 2

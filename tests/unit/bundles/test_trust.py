@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -285,3 +286,21 @@ def test_metadata_that_has_no_signed_form_is_refused(forge: BundleForge, value: 
     path.write_text(path.read_text().replace('"signed":{', f'"signed":{{"x":{value},', 1))
     with pytest.raises(refusals.SignatureError):
         verify(forge, folder)
+
+
+@pytest.mark.parametrize(("name", "who"), [("1.snapshot", "timestamp"), ("1.targets", "snapshot")])
+def test_what_nobody_named_is_not_even_parsed(forge: BundleForge, name: str, who: str) -> None:
+    """Other bytes than those that were named are refused before anything looks into them."""
+    bundle = forge.good()
+    (bundle / "metadata" / f"{name}.json").write_bytes(b"not JSON")
+    with pytest.raises(refusals.SignatureError, match=f"that the {who} names"):
+        verify(forge, bundle)
+
+
+@pytest.mark.parametrize("role", ["timestamp", "snapshot", "targets"])
+def test_each_role_signs_for_itself(forge: BundleForge, role: str) -> None:
+    """Metadata that the others name rightly counts only with the signature of its own role."""
+    nobody = replace(forge.signers, **{role: ()})
+    bundle = forge.signed(forge.good(), lambda targets: None, nobody)
+    with pytest.raises(refusals.SignatureError, match=f"too few valid signatures: {role}"):
+        verify(forge, bundle)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import signal
 import threading
 from collections.abc import Iterator
@@ -168,6 +169,16 @@ def test_a_model_whose_socket_was_removed_is_started_again(pair: Pair) -> None:
     eventually(lambda: not set(before) & set(pair.managed.pids(pair.old)))
     pair.managed.wait("ready", pair.old)
     assert pair.managed.ask(pair.old).answer_tokens == 8
+
+
+def test_a_folder_of_sockets_that_was_removed_is_made_again(pair: Pair) -> None:
+    """The model is back, and who asked it before finds it there, without a restart of either."""
+    managed, digest = pair.managed, pair.old
+    assert managed.ask(digest).answer_tokens == 8
+    shutil.rmtree(managed.sockets)
+    eventually(lambda: managed.sockets.exists() and managed.engine.status(digest).state == "ready")
+    assert managed.ask(digest).answer_tokens == 8
+    assert managed.sockets.stat().st_mode & 0o777 == 0o700
 
 
 def test_a_candidate_killed_midway_changes_nothing(pair: Pair) -> None:

@@ -11,7 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from appliance.errors import BadInputError, ContextOverflowError, EngineUnavailableError
+from appliance.errors import (
+    BadInputError,
+    ContextOverflowError,
+    EngineDownError,
+    EngineUnavailableError,
+)
 from appliance.inference.engine import (
     Delta,
     Engine,
@@ -125,6 +130,15 @@ def test_an_engine_that_is_not_there_is_down(tmp_path: Path) -> None:
             list(engine.generate(Generation("f" * 64, HELLO, Sampling(5))))
         with pytest.raises(EngineUnavailableError, match="not running"):
             engine.reload()
+
+
+def test_an_engine_let_go_by_another_thread_is_down(process: EngineProcess, digest: str) -> None:
+    """A model's process may end, and its client with it, while somebody is about to ask."""
+    engine = OpenAIEngine(uds=process.socket)
+    engine.close()
+    assert engine.status().state == "down"
+    with pytest.raises(EngineDownError):
+        list(engine.generate(Generation(digest, HELLO, Sampling(3))))
 
 
 def test_an_engine_killed_midway_is_unavailable() -> None:

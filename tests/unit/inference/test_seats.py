@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -10,6 +12,7 @@ import pytest
 
 from appliance.config import Engine as Settings
 from appliance.errors import ConflictError, EngineUnavailableError
+from appliance.inference import manager, openai_engine
 from appliance.inference.engine import EngineModel, Generation, Sampling
 from appliance.inference.local_engines import LocalEngines
 from appliance.inference.manager import Manager
@@ -17,7 +20,7 @@ from appliance.inference.model_process import ModelProcess, Site
 from appliance.inference.seats import Patience
 from appliance.inference.sockets import SocketFolder
 from appliance.llama.library_view import read_active
-from tests.simulators.engine_process import activate_model, model_entry, put_model
+from tests.simulators.engine_process import PATIENCE_S, activate_model, model_entry, put_model
 from tests.simulators.managed_engine import HELLO, LONG, eventually
 
 NEVER = 1_000.0
@@ -47,6 +50,9 @@ class Held:
     def _active(self) -> EngineModel | None:
         found = read_active(self.library)
         return EngineModel(**vars(found)) if found else None
+
+    def unreadable(self) -> EngineModel | None:
+        raise EngineUnavailableError("the disk does not answer")
 
     def switch(self) -> None:
         self.manager.prepare(model_entry(self.second))
@@ -121,4 +127,46 @@ def test_a_model_that_does_not_get_ready_is_given_up(hold: Callable[[Patience], 
     held.manager._patience = Patience(load=0.0)
     with pytest.raises(EngineUnavailableError, match="not ready within"):
         held.manager.prepare(model_entry(endless))
+    assert held.held() == {held.first}
+
+
+def test_an_active_model_may_take_its_time(
+    hold: Callable[[Patience], Held], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With nothing else that could answer, a slow disk is no reason to give it up."""
+    monkeypatch.setattr(manager, "END_WITHIN_S", PATIENCE_S)
+    held = hold(Patience(load=0.0))
+    assert held.manager.status()["state"] == "ready"
+
+
+def test_a_model_too_busy_to_say_anything_is_not_idle(
+    hold: Callable[[Patience], Held], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A replaced model that does not show how many answers it writes may write some."""
+    held = hold(Patience(linger=0.0))
+    seat = held.manager._seats[held.first]
+    assert seat.process is not None
+    request = Generation(held.first, HELLO, Sampling(LONG))
+    with closing(held.engines.generate(request)) as steps:
+        next(steps)
+        monkeypatch.setattr(openai_engine, "STATUS_S", 0.2)
+        os.killpg(seat.process._process.pid, signal.SIGSTOP)
+        activate_model(held.library, held.second)
+        held.manager.release(held.first)
+        eventually(lambda: seat.doomed or seat.busy_at)
+        assert not seat.doomed
+        os.killpg(seat.process._process.pid, signal.SIGCONT)
+        assert next(steps)
+    eventually(lambda: held.held() == {held.second})
+
+
+def test_what_could_not_be_read_once_is_read_again(hold: Callable[[Patience], Held]) -> None:
+    """A passing fault of the disk ends what answers, but not for good."""
+    held = hold(Patience())
+    read = held.manager._read_active
+    held.manager._read_active = held.unreadable
+    held.manager.reload()
+    assert held.manager.status()["detail"].startswith("the disk does not answer")
+    held.manager._read_active = read
+    eventually(lambda: held.manager.status()["state"] == "ready")
     assert held.held() == {held.first}

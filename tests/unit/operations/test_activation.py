@@ -14,11 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from appliance import durable
 from appliance.assembly import Appliance, assemble
 from appliance.audit.query import Query
 from appliance.bundles.activations.store import ActivationInfo
+from appliance.bundles.refusals import RollbackError
+from appliance.bundles.store import ModelRow
 from appliance.canonical import sha256
 from appliance.cli.actor import console_actor
 from appliance.config import Config, load
@@ -31,7 +34,7 @@ from appliance.errors import (
     VerificationError,
 )
 from appliance.identity.roles import Role
-from appliance.inference.engine import Engine, EngineModel
+from appliance.inference.engine import Engine, EngineModel, EngineStatus
 from appliance.operations import Operations, operations_for
 from appliance.operations.answer_run import AnswerRun
 from appliance.operations.imports import Imports
@@ -239,6 +242,26 @@ def test_a_change_that_cannot_be_kept_lets_the_new_model_go(ward: Ward) -> None:
     assert ward.ask(sampling=SHORT).finished(END_S).state == "complete"
 
 
+def test_an_activation_between_two_looks_is_no_finding(ward: Ward) -> None:
+    """Whoever notes what the engine loaded does not blame the model that was just replaced."""
+    activate, engine = ward.verbs.activation.activate, ward.parts.engine
+
+    class Between(Watched):
+        def status(self, digest: str | None = None) -> EngineStatus:
+            if ward.active() == ["1.0"]:
+                activate(APPROVER, "tiny", "2.0")
+            return engine.status(digest)
+
+    activation = ward.with_engine(Between(engine, lambda: None)).activation
+    search = Query(action="model.load", limit=1)
+    before = ward.parts.ledger.search(search).entries
+    activation.note_loading()
+    assert ward.parts.ledger.search(search).entries == before
+    activation.note_loading()
+    assert ward.newest("model.load")["outcome"] == "success"
+    assert ward.newest("model.load")["entity"] == ward.parts.library.by_name("tiny", "2.0").id
+
+
 def test_only_who_may_activate_goes_back(ward: Ward) -> None:
     """A refused rollback is recorded as such."""
     with pytest.raises(ForbiddenError):
@@ -301,6 +324,24 @@ def test_a_model_that_may_not_answer_is_no_way_back(still: Ward) -> None:
         with pytest.raises(ConflictError, match="cannot answer"):
             activation.rollback(APPROVER)
         assert still.active() == ["3.0"]
+
+
+@pytest.mark.parametrize("state", ["approved", "retired"])
+def test_nobody_goes_back_behind_a_raised_security_epoch(still: Ward, state: str) -> None:
+    """Once a version of a higher epoch was agreed to, older ones do not answer again."""
+    activation = still.verbs.activation
+    newer = still.parts.library.by_name("tiny", "2.0")
+    change = sa.update(ModelRow).where(ModelRow.id == newer.id)
+    with still.parts.databases[0].session() as session:
+        session.execute(change.values(security_epoch=2))
+    activation.activate(APPROVER, "tiny", "2.0")
+    assert activation.previous(APPROVER) is None
+    with pytest.raises(RollbackError, match="epoch 2 is agreed to here"):
+        activation.rollback(APPROVER)
+    with still.parts.databases[0].session() as session:
+        session.execute(change.values(state=state))
+    with pytest.raises(RollbackError):
+        activation.activate(APPROVER, "tiny", "3.0")
 
 
 def test_after_a_quarantine_the_model_before_can_come_back(still: Ward) -> None:

@@ -150,3 +150,13 @@ def test_unknown_names_and_bad_reasons_change_nothing(site: LibrarySite) -> None
     with pytest.raises(BadInputError):
         site.verbs.trusting.revoke(CONSOLE, PUBLISHER, "x")
     assert site.verbs.trusting.named(PUBLISHER).revoked is None
+
+
+def test_what_a_person_typed_is_not_in_the_record(site: LibrarySite) -> None:
+    """The record is for ever, and somebody may type a password in the wrong place."""
+    root = site.forge.roots[0]
+    with pytest.raises(WrongFingerprintError):
+        site.verbs.trusting.add(CONSOLE, PUBLISHER, root, "my secret passphrase")
+    entries = site.record("publisher.trust")
+    assert "secret" not in str(entries)
+    assert entries[0]["content"] == {"fingerprint": hashlib.sha256(root).hexdigest()}

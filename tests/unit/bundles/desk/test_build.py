@@ -275,3 +275,15 @@ def test_a_damaged_desk_says_so(small: PublisherDesk) -> None:
     (small.desk.folder / "desk.json").write_text("{")
     with pytest.raises(BadInputError, match="damaged"):
         Desk(small.desk.folder)
+
+
+def test_nothing_is_recorded_before_the_first_root(
+    small: PublisherDesk, tmp_path: Path, source: ModelSource
+) -> None:
+    """A desk whose people have not signed yet says so."""
+    small.publish("stick", source)
+    waiting = PublisherDesk(tmp_path / "waiting", ("alice", "bob"), 2)
+    for path in (waiting.desk.folder / "roots").iterdir():
+        path.unlink()
+    with pytest.raises(ConflictError, match="not signed by enough people"):
+        waiting.record(str(small.home / "stick"))

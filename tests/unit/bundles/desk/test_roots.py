@@ -134,3 +134,18 @@ def test_a_key_is_found_by_holder_or_beginning(norm: PublisherDesk) -> None:
     for given in (keyid[:7], "mallory", ""):
         with pytest.raises(NotFoundError):
             roots.find_key(root, given)
+
+
+def test_a_crash_after_the_last_signature_leaves_no_root_to_sign(norm: PublisherDesk) -> None:
+    """The root was written down as complete; signing what waited before would break the chain."""
+    norm.propose(Change())
+    norm.sign_root("alice")
+    waiting = norm.desk.pending()
+    assert waiting is not None
+    norm.sign_root("bob")
+    (norm.desk.folder / "roots" / "pending.json").write_bytes(waiting)
+    assert (len(norm.desk.chain()), norm.desk.pending()) == (2, None)
+    norm.propose(Change())
+    assert [norm.sign_root("alice"), norm.sign_root("carol")] == [False, True]
+    chain = {f"{n}.root.json": data for n, data in enumerate(norm.desk.chain(), start=1)}
+    assert trust.advance(trust.reload(norm.first_root), chain).version == 3

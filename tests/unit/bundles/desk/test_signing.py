@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from appliance.bundles import oms, signatures
+from appliance.bundles import oms, signatures, trust
 from appliance.bundles.desk import contents, founding, keys, roots, signing
 from appliance.bundles.desk.drafts import Draft
 from appliance.bundles.desk.roots import Change, Holders
@@ -317,3 +319,55 @@ def test_a_failed_founding_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(BadInputError):
         founding.found_alone(tmp_path / "desk", "x", "short", NOW)
     assert not (tmp_path / "desk").exists()
+
+
+def test_a_template_that_hides_something_is_not_signed(
+    small: PublisherDesk, source: ModelSource
+) -> None:
+    """A draft that was changed at the desk is read as a hospital would, the template too."""
+    small.build("stick", sources=[source])
+    folder = small.home / "stick" / "targets" / "tiny-1.0"
+    path = small.home / "stick" / "metadata" / "1.targets.json"
+    value = json.loads(path.read_text())
+    targets = value["signed"]["targets"]
+
+    def replace(name: str, change: Callable[[bytes], bytes]) -> tuple[str, str]:
+        listed = targets[f"tiny-1.0/{name}"]
+        old = listed["hashes"]["sha256"]
+        data = change((folder / f"{old}.{name}").read_bytes())
+        new = hashlib.sha256(data).hexdigest()
+        (folder / f"{old}.{name}").unlink()
+        (folder / f"{new}.{name}").write_bytes(data)
+        listed["length"], listed["hashes"]["sha256"] = len(data), new
+        return old, new
+
+    old, new = replace("chat_template.jinja", lambda data: data + "\u202e".encode())
+    replace("bom.cdx.json", lambda data: data.replace(old.encode(), new.encode()))
+    targets["tiny-1.0/tiny.gguf"]["custom"]["chat_template_sha256"] = new
+    path.write_text(json.dumps(value))
+    with pytest.raises(VerificationError, match=r"U\+202E"):
+        small.sign("stick")
+
+
+def test_metadata_without_end_are_not_read_to_the_end(
+    small: PublisherDesk, source: ModelSource
+) -> None:
+    """A stick full of small files does not fill the memory of whoever signs."""
+    small.build("stick", sources=[source])
+    for number in range(2, 80):
+        path = small.home / "stick" / "metadata" / f"{number}.root.json"
+        path.write_bytes(bytes(trust.LIMITS["root"]))
+    with pytest.raises(VerificationError, match="larger than any bundle"):
+        small.sign("stick")
+
+
+def test_a_link_among_the_metadata_is_not_followed(
+    small: PublisherDesk, source: ModelSource, tmp_path: Path
+) -> None:
+    """It is refused in words for a person."""
+    small.build("stick", sources=[source])
+    path = small.home / "stick" / "metadata" / "1.targets.json"
+    path.rename(tmp_path / "elsewhere.json")
+    path.symlink_to(tmp_path / "elsewhere.json")
+    with pytest.raises(VerificationError, match="cannot be read"):
+        small.sign("stick")
