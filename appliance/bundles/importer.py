@@ -165,7 +165,9 @@ class _Run:
         signers = [signer_of(w.model, w.read("oms"), manifest.oms_keys) for w in wholes]
         self._reached(Step.SIGNATURE_OK, keys=sorted({signer.key_sha256 for signer in signers}))
         checked = [inspected(*pair) for pair in zip(wholes, signers, strict=True)]
-        self._reached(Step.INSPECTED, models=[_name(model) for model in new])
+        # With digests: when the record fails after this, it still tells what may have come in.
+        digests = [model.sha256 for model in new]
+        self._reached(Step.INSPECTED, models=[_name(model) for model in new], digests=digests)
         self._commit(checked, publisher, manifest)
         self._order.watch.step(Step.COMMITTED, {"models": [_name(model) for model in new]})
         wanted = {(model.name, model.version) for model in carried}

@@ -54,7 +54,7 @@ def read_models(targets: Targets) -> tuple[VerifiedModel, ...]:
         folders.setdefault(path.partition("/")[0], []).append(target)
     models = tuple(_model(folder, files) for folder, files in sorted(folders.items()))
     if len({model.sha256 for model in models}) != len(models):
-        raise LayoutError("the bundle holds the same weights under two names")
+        raise LayoutError("the list holds the same weights under two names or versions")
     return models
 
 

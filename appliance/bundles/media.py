@@ -262,7 +262,11 @@ def _check_plain(found: os.stat_result, where: str) -> None:
 
 def _opening(error: OSError, where: str, kind: str) -> Exception:
     if error.errno == errno.ENOENT:
-        return LayoutError(f"{where} is missing")
+        return LayoutError(
+            f"{where} is missing; a bundle is the folder that holds metadata and targets"
+            if where == "metadata"
+            else f"{where} is missing"
+        )
     if error.errno in (errno.ELOOP, errno.ENOTDIR, errno.ENXIO, errno.EISDIR):
         return LayoutError(f"{where} is not a plain {kind}")
     return MediumError(f"{where} cannot be opened: {error.strerror}")

@@ -160,8 +160,17 @@ def sign(signed: Root | Timestamp | Snapshot | Targets, signers: Sequence[Signer
     """Return metadata with one signature of each signer."""
     metadata: Metadata[Any] = Metadata(signed)
     for signer in signers:
-        metadata.sign(signer, append=True)
+        add_signature(metadata, signer)
     return metadata.to_bytes()
+
+
+def add_signature(metadata: Metadata[Any], signer: Signer) -> None:
+    """Add one signature; what the signer raises comes through as it is.
+
+    The library's own way wraps each error, so a wrong PIN would look like a fault of the program.
+    """
+    signature = signer.sign(metadata.signed_bytes)
+    metadata.signatures[signature.keyid] = signature
 
 
 def sign_with(signer: Signer) -> oms.Sign:

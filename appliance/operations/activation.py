@@ -158,6 +158,8 @@ class Activation:
         previous, now = former.id if former else None, self._clock.now()
         row = ActivationInfo(new_id("act"), model.id, previous, kind, actor.user, now)
         try:
+            # Loading takes minutes, and meanwhile somebody may have pinned another.
+            self._check_allowed(self._library.get(model.id), former)
             self._activations.add(row)
             active = self._library.set_active(model.id)
         except BaseException:

@@ -21,13 +21,9 @@ Entry = Mapping[str, Any]
 
 def recorded(ledger: Ledger) -> Floors:
     """Return what the record tells of every publisher that was ever trusted here."""
-    pinned: dict[str, str] = {}
     prints: dict[str, set[str]] = defaultdict(set)
-    for entry in entries(ledger, "publisher.trust", Outcome.SUCCESS):
-        root, publisher = _content(entry).get("fingerprint"), entry.get("entity")
-        if isinstance(root, str) and isinstance(publisher, str):
-            pinned[publisher] = root
-            prints[publisher].add(root)
+    for publisher, pinned in _pinned(ledger).items():
+        prints[publisher].add(pinned)
     found: dict[str, Accepted] = {}
     for content in _verified(ledger):
         publisher, root = str(content.get("publisher")), content.get("root_sha256")
@@ -38,8 +34,14 @@ def recorded(ledger: Ledger) -> Floors:
     for publisher, floor in found.items():
         for known in prints[publisher]:
             accepted[known] = _merged(accepted.get(known, Accepted()), floor)
-    gone = (entry.get("entity") for entry in entries(ledger, "publisher.revoke", Outcome.SUCCESS))
-    return Floors(accepted, frozenset(pinned[each] for each in gone if each in pinned))
+    return Floors(accepted, revoked(ledger))
+
+
+def revoked(ledger: Ledger) -> frozenset[str]:
+    """Return the SHA-256 of each first root from which trust was taken back."""
+    gone = [entry.get("entity") for entry in entries(ledger, "publisher.revoke", Outcome.SUCCESS)]
+    pinned = _pinned(ledger) if gone else {}
+    return frozenset(pinned[each] for each in gone if each in pinned)
 
 
 def out_of_use(ledger: Ledger) -> dict[str, str]:
@@ -52,6 +54,8 @@ def out_of_use(ledger: Ledger) -> dict[str, str]:
         content = _content(entry)
         # The newest comes first.
         taken.setdefault(str(content.get("digest")), (entry["seq"], str(content.get("reason"))))
+    if not taken:
+        return {}
     brought: dict[str, int] = {}
     for entry in entries(ledger, "bundle.import", Outcome.SUCCESS):
         for model in _content(entry).get("models") or ():
@@ -73,6 +77,16 @@ def entries(ledger: Ledger, action: str, outcome: Outcome | None = None) -> Iter
         before = page.next_before
         if before is None:
             return
+
+
+def _pinned(ledger: Ledger) -> dict[str, str]:
+    """Return the first root of each publisher, by the publisher's id."""
+    found = {}
+    for entry in entries(ledger, "publisher.trust", Outcome.SUCCESS):
+        root, publisher = _content(entry).get("fingerprint"), entry.get("entity")
+        if isinstance(root, str) and isinstance(publisher, str):
+            found[publisher] = root
+    return found
 
 
 def _verified(ledger: Ledger) -> Iterator[Entry]:

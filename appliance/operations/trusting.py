@@ -52,7 +52,7 @@ class Trusting:
             actor, Permission.PUBLISHERS_TRUST, "publisher.trust",
             fingerprint=trust.fingerprint(root),
         ) as change:  # fmt: skip
-            if trust.fingerprint(root) in floors.recorded(self._ledger).revoked:
+            if trust.fingerprint(root) in floors.revoked(self._ledger):
                 raise ConflictError(
                     "trust in this root was taken back here before, by the record",
                     hint="nothing was changed; ask the publisher for a newer root",
@@ -118,7 +118,7 @@ class Trusting:
         what was revoked or quarantined since. Does nothing when the two agree.
         """
         gateway = system("gateway")
-        gone = floors.recorded(self._ledger).revoked
+        gone = floors.revoked(self._ledger)
         for publisher in self._library.publishers():
             if publisher.revoked is None and publisher.root_sha256 in gone:
                 with self._recorder.change(gateway, None, "publisher.revoke", publisher.id) as done:

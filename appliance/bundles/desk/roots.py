@@ -20,6 +20,7 @@ from securesystemslib.signer import (  # type: ignore[attr-defined]  # see trust
 )
 from tuf.api.metadata import Metadata, Role, Root  # type: ignore[attr-defined]  # see trust
 
+from appliance.bundles import publisher
 from appliance.bundles.desk.keys import holder_of
 from appliance.errors import BadInputError, ConflictError, NotFoundError
 
@@ -118,7 +119,7 @@ def sign(pending: bytes, current: bytes | None, signer: Signer) -> bytes:
             f"the key {keyid[:SHORTEST_PREFIX]} has no part in the root, so nothing was signed",
             hint="`appliance publisher show` lists whose keys have",
         )
-    metadata.sign(signer, append=True)
+    publisher.add_signature(metadata, signer)
     return metadata.to_bytes()
 
 

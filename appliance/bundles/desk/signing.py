@@ -70,7 +70,7 @@ def sign(draft: Draft, signer: Signer, found: Contents | None, now: datetime) ->
         if found is None:
             raise ConflictError("nothing is signed that was not read", hint="read the draft first")
         _sign_models(draft, found, signer)
-        draft.metadata.sign(signer, append=True)
+        publisher.add_signature(draft.metadata, signer)
         draft.write({draft.targets_name: draft.metadata.to_bytes()})
     progress = roots.verdict(root, Targets.type, draft.metadata)
     if not progress.done:

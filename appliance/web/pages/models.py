@@ -60,7 +60,6 @@ def detail(name: str, version: str) -> Response:
 def approve(name: str, version: str) -> Response:
     """Agree that people in these roles may use it."""
     actor, form, verbs = current.actor(), request.form, current.operations().models
-    # A form without the evaluation that it showed is none of ours.
     roles, shown = frozenset(form.getlist("roles")), form.get("evaluation", "")
     accepted = form.get("accept_failed", "0")
     failed = int(accepted) if ACCEPTED.fullmatch(accepted) else 0

@@ -215,7 +215,7 @@ def _twins(targets: Targets) -> None:
         (_huge_card, "bytes, outside"),
         (_card_by_another_name, "is not called card.toml"),
         (_delegating, "delegates"),
-        (_twins, "same weights under two names"),
+        (_twins, "same weights under two names or versions"),
     ],
 )
 def test_incomplete_bundle_is_refused(change: Callable[[Targets], None], words: str) -> None:

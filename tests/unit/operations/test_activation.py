@@ -380,6 +380,23 @@ def test_a_pin_holds_against_activation_and_rollback(still: Ward) -> None:
     assert activation.rollback(APPROVER).version == "1.0"
 
 
+def test_a_pin_put_while_a_model_loads_holds_too(still: Ward) -> None:
+    """Loading takes minutes; whoever pinned meanwhile was told that the pin stands."""
+
+    class Loading(Watched):
+        def prepare(self, model: EngineModel) -> None:
+            still.verbs.models.pin(APPROVER, "tiny", "1.0", "study began while it loaded")
+
+    engine: Engine = still.parts.engine
+    with pytest.raises(ConflictError, match=r"pinned to 1\.0"):
+        still.with_engine(Loading(engine, lambda: None)).activation.activate(
+            APPROVER, "tiny", "2.0"
+        )
+    assert still.active() == ["1.0"]
+    assert still.parts.activations.newest(still.parts.library.by_name("tiny", "2.0").id) is None
+    assert still.newest("model.activate")["outcome"] == "refused"
+
+
 def test_a_version_is_chosen_among_those_that_may_answer(still: Ward) -> None:
     """Without a version it is the newest of them; a name that is not there is told."""
     library = still.parts.library

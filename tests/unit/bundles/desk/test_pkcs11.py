@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tuf.api.metadata import Metadata, Root  # type: ignore[attr-defined]  # see trust
 
 from appliance.bundles.desk import keys, pkcs11
 from appliance.bundles.desk.pkcs11 import TokenKey, TokenSigner
 from appliance.bundles.desk.roots import ROLES, Change
-from appliance.bundles.publisher import ModelSource
+from appliance.bundles.publisher import ModelSource, add_signature
 from appliance.errors import BadInputError, ForbiddenError, NotFoundError, UnavailableError
 from tests.simulators.publisher_desk import PublisherDesk
 from tests.simulators.soft_token import LABEL, PIN, TOKEN, SoftToken, make_token
@@ -85,6 +86,15 @@ def test_a_wrong_pin_signs_nothing(token: SoftToken) -> None:
     with pytest.raises(ForbiddenError) as caught:
         signer.sign(b"list")
     assert "lock" in caught.value.hint
+
+
+def test_a_wrong_pin_at_metadata_is_told_as_such(token: SoftToken) -> None:
+    """The library that holds the signatures would wrap it into a fault of the program."""
+    signer = TokenSigner(TokenKey.parse(token.uri), lambda: "0000")
+    metadata: Metadata[Root] = Metadata(Root())
+    with pytest.raises(ForbiddenError):
+        add_signature(metadata, signer)
+    assert metadata.signatures == {}
 
 
 @pytest.mark.parametrize("part", [f"token={TOKEN};object=bob", "token=other;object=alice"])
