@@ -21,7 +21,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 @pytest.fixture
 def own_stack(tmp_path: Path) -> Iterator[Stack]:
     """A running appliance for one test that breaks it."""
-    running = Stack(tmp_path / "state").start()
+    running = Stack.made_before(tmp_path / "state").start()
     yield running
     if running.process is not None:
         running.stop()

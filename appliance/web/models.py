@@ -114,7 +114,8 @@ def epoch_words(dossier: Dossier) -> str:
         return "no other version of this model was in use here"
     if change == 0:
         return f"the same as {former.name} {former.version}"
-    return f"{change:+d} against {former.name} {former.version}"
+    words = f"{change:+d} against {former.name} {former.version}"
+    return f"{words}, which does not answer again once this is agreed to" if change > 0 else words
 
 
 def tried(trial: Trial) -> list[Tried]:

@@ -9,6 +9,9 @@ from typing import Any
 
 from tests.cli.conftest import Run
 
+# How many entries `init --demo` leaves.
+MADE = 20
+
 
 def entries(state: Path, action: str) -> list[dict[str, Any]]:
     """Return the entries of this action, oldest first."""

@@ -9,7 +9,7 @@ import pytest
 
 from appliance.audit.checkpoint import SignedCheckpoint, VerifierKey
 from tests.cli.conftest import Run
-from tests.cli.recorded import entries, newest_key
+from tests.cli.recorded import MADE, entries, newest_key
 from tests.simulators import qr_reader
 from tests.simulators.stack import free_port
 from tests.simulators.syslog_collector import collector
@@ -22,7 +22,7 @@ def test_a_checkpoint_is_printed_as_it_was_signed(appliance: Run) -> None:
     ended = appliance("audit", "checkpoint")
     signed = SignedCheckpoint.parse(ended.out)
     assert signed.note() == ended.out
-    assert signed.verify(VerifierKey.parse(newest_key(appliance))).size == 13
+    assert signed.verify(VerifierKey.parse(newest_key(appliance))).size == MADE
     assert "next: " in ended.err
 
 

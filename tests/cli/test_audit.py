@@ -10,6 +10,7 @@ import pytest
 from appliance.cli import writing
 from appliance.errors import ConflictError
 from tests.cli.conftest import Run
+from tests.cli.recorded import MADE
 
 
 def tamper(path: Path, text: bytes) -> None:
@@ -23,7 +24,7 @@ def test_verify_says_whole_with_count_and_head(appliance: Run) -> None:
     """A whole record is exit 0, and its size and head are printed."""
     ended = appliance("audit", "verify")
     assert ended.code == 0
-    assert ended.out.startswith("whole: 13 entries, the first of ")
+    assert ended.out.startswith(f"whole: {MADE} entries, the first of ")
     assert "\nhead " in ended.out
 
 
@@ -33,7 +34,7 @@ def test_verify_is_itself_recorded(appliance: Run) -> None:
     entry = appliance("audit", "list", "--action", "record.verify", "--json").value["entries"][-1]
     assert (entry["outcome"], entry["content"]) == (
         "success",
-        {"entries": 13, "signed": 13, "anchored": 0},
+        {"entries": MADE, "signed": MADE, "anchored": 0},
     )
 
 
@@ -60,13 +61,13 @@ def test_a_copy_can_be_verified_elsewhere(appliance: Run, state: Path, tmp_path:
     assert appliance("audit", "verify", "--file", str(copy)).code == 0
     tamper(copy, b'"publisher.trust","agent"')
     assert appliance("audit", "verify", "--file", str(copy)).code == 3
-    assert appliance("audit", "verify").out.startswith("whole: 13 entries")
+    assert appliance("audit", "verify").out.startswith(f"whole: {MADE} entries")
 
 
 def test_list_shows_the_newest_last(appliance: Run) -> None:
     """The last line on screen is the newest entry."""
     entries = appliance("audit", "list", "--limit", "3", "--json").value["entries"]
-    assert [entry["seq"] for entry in entries] == [10, 11, 12]
+    assert [entry["seq"] for entry in entries] == [MADE - 3, MADE - 2, MADE - 1]
 
 
 def test_list_pages_back(appliance: Run) -> None:
@@ -75,7 +76,7 @@ def test_list_pages_back(appliance: Run) -> None:
     older = appliance(
         "audit", "list", "--limit", "1", "--before", str(page["next_before"]), "--json"
     )
-    assert older.value["entries"][0]["seq"] == 9
+    assert older.value["entries"][0]["seq"] == MADE - 4
 
 
 def test_list_finds_a_person_by_name(appliance: Run) -> None:

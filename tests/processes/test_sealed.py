@@ -78,7 +78,7 @@ def test_only_the_owner_can_read_the_state(own_stack: Stack) -> None:
     """Every folder is 0700 and every file unreadable for others; the key file is 0400."""
     for path in [own_stack.state, *own_stack.state.rglob("*")]:
         mode = path.stat().st_mode
-        # The engine's container reads these two kinds under another user; the folder is 0700.
-        shared = path.parent.name == "models" and path.suffix in {".gguf", ".json"}
+        # The engine's container reads these under another user; the folder is 0700.
+        shared = path.parent.name == "models"
         assert shared or mode & 0o077 == 0, f"{path} is {mode:o}"
     assert (own_stack.state / "keys/content.key").stat().st_mode & 0o777 == 0o400

@@ -6,13 +6,17 @@ state folder.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -32,6 +36,19 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+@functools.cache
+def _made() -> tuple[Path, dict[str, str]]:
+    """Make a state folder with the demo, as a first start does; return it and its passwords."""
+    folder = Path(tempfile.mkdtemp(prefix="made-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    words = ["--state", str(folder / "state"), "init", "--demo", "models/demo", "--json"]
+    done = subprocess.run(
+        [str(APPLIANCE), *words], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    credentials = json.loads(done.stdout)["credentials"]
+    return folder / "state", {item["name"]: item["password"] for item in credentials}
+
+
 @dataclass
 class Stack:
     """One running appliance; `passwords` maps user name to the password shown at first start."""
@@ -48,6 +65,13 @@ class Stack:
     @property
     def address(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    @classmethod
+    def made_before(cls, state: Path) -> Stack:
+        """Return a stack on a copy of a state folder that was made once: quicker to start."""
+        made, passwords = _made()
+        shutil.copytree(made, state)
+        return cls(state, passwords=dict(passwords))
 
     def launch(self) -> subprocess.Popen[str]:
         """Start everything and return at once."""

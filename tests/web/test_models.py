@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
+import sqlalchemy as sa
 
 from appliance.bundles.evaluations.results import EvaluationInfo
+from appliance.bundles.store import ModelRow
 from appliance.errors import EngineUnavailableError
 from appliance.identity.roles import Role
 from appliance.web import current
@@ -215,6 +217,8 @@ def test_pressed_twice_and_in_two_tabs_it_happens_once(ward: Ward) -> None:
 def test_activating_and_going_back_take_one_button_each(ward: Ward) -> None:
     """The active model names what it goes back to; a second press does not go forward again."""
     clinic, browser = ward.clinic, ward.clinic.browser("approver")
+    with clinic.appliance.databases[0].session() as session:
+        session.execute(sa.update(ModelRow).values(security_epoch=1))
     clinic.operations.models.approve(clinic.actor("approver"), "ward", "2.0", accept_failed=2)
     assert browser.submit(f"{NEW}/activate", page=NEW).status_code == 303
     assert (ward.state("2.0"), ward.state("1.0")) == ("active", "approved")
@@ -227,6 +231,15 @@ def test_activating_and_going_back_take_one_button_each(ward: Ward) -> None:
     assert "does not answer any more" in again.get_data(as_text=True)
     assert ward.state("1.0") == "active"
     assert ended(clinic, "model.rollback") == "success"
+
+
+def test_a_raised_security_epoch_leaves_no_way_back(ward: Ward) -> None:
+    """No button offers a version that its publisher asks nobody to go back to."""
+    clinic, browser = ward.clinic, ward.clinic.browser("approver")
+    assert "does not answer again once this is agreed to" in page(browser, NEW)
+    clinic.operations.models.approve(clinic.actor("approver"), "ward", "2.0", accept_failed=2)
+    assert browser.submit(f"{NEW}/activate", page=NEW).status_code == 303
+    assert "Go back to ward 1.0" not in page(browser, NEW)
 
 
 def test_pins_and_retiring_are_decided_with_a_reason(ward: Ward) -> None:
