@@ -62,7 +62,8 @@ def test_a_failing_call_is_told_and_recorded(stories: list[Facts], scene: str) -
         if first["recorded"] is not None:
             outcome, code, step = first["recorded"]
             assert (outcome, code) == ("failure", first["said"]), story
-            assert step, story
+            # A medium that could not even be opened has come to no step.
+            assert step or story["call"][1] == "desk/bundle", story
 
 
 @pytest.mark.parametrize("scene", SAID)
