@@ -192,7 +192,7 @@ class Staging:
         status = os.statvfs(self._folder)
         free = status.f_bavail * status.f_frsize
         if needed + self._keep_free > free:
-            raise no_room()
+            raise no_room(needed, free - self._keep_free)
 
     def _streamed(
         self, model: VerifiedModel, media: Carriers, done: Done

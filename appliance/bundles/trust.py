@@ -36,6 +36,7 @@ from tuf.api.metadata import (  # type: ignore[attr-defined]
     Timestamp,
 )
 
+from appliance.bundles import oms
 from appliance.bundles.listing import read_denied, read_models
 from appliance.bundles.manifest import VerifiedManifest
 from appliance.bundles.refusals import (
@@ -46,6 +47,7 @@ from appliance.bundles.refusals import (
     WrongFingerprintError,
 )
 from appliance.bundles.signatures import (
+    EC_SCHEMES,
     S,
     check_distinct,
     check_threshold,
@@ -107,7 +109,8 @@ def pin(data: bytes, confirmed: str) -> TrustedRoot:
     wanted = re.sub(r"[\s:]", "", confirmed).lower()
     found = fingerprint(data)
     if not hmac.compare_digest(wanted.encode(), found.encode()):
-        raise WrongFingerprintError(f"the root's SHA-256 is {found}, not the one given")
+        # The right one is not said: whoever is in a hurry would type it in from the screen.
+        raise WrongFingerprintError("the root file does not have the fingerprint that was given")
     return reload(data)
 
 
@@ -175,6 +178,20 @@ def verify(
         models=read_models(targets),
         denied=read_denied(targets),
     )
+
+
+def name_of_key(root: bytes, public_key: str) -> str | None:
+    """Return the id under which a root trusted before lists a key (PEM); None if it does not.
+
+    The two formats name one key by two digests; people should see one.
+    """
+    found = reload(root).root
+    for keyid in found.roles[Targets.type].keyids:
+        key = found.keys[keyid]
+        listed = key.keyval["public"].encode()
+        if key.scheme in EC_SCHEMES and oms.load(listed).public_key == public_key.encode():
+            return keyid
+    return None
 
 
 def threshold(root: bytes) -> int:

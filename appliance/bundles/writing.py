@@ -55,9 +55,12 @@ def written() -> Iterator[None]:
         raise
 
 
-def no_room() -> DiskFullError:
-    """Return the error of a disk without room."""
+def no_room(needed: int | None = None, usable: int = 0) -> DiskFullError:
+    """Return the error of a disk without room; with how many bytes are needed, where known."""
+    why = ""
+    if needed is not None:
+        why = f": it needs {needed / 1e9:.2f} GB, and {max(usable, 0) / 1e9:.2f} GB can be used"
     return DiskFullError(
-        "there is no room for the model; nothing was imported",
+        f"there is no room for the model{why}; nothing was imported",
         hint="free space on the disk that holds the state folder, then import again",
     )

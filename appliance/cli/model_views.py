@@ -69,6 +69,14 @@ def dossier_value(dossier: Dossier) -> dict[str, object]:
     }
 
 
+def _own_signature(dossier: Dossier) -> str:
+    """Say who signed the model itself: by the same name as in the list, where it is the same."""
+    found = dossier.model
+    if dossier.own_signer in found.signers:
+        return f"by {dossier.own_signer} (called {found.oms_key_sha256} by other tools)"
+    return f"by key {found.oms_key_sha256}" if found.oms_key else "none"
+
+
 def facts(dossier: Dossier) -> dict[str, object]:
     """Return the facts of a model in the order in which a person asks for them."""
     found = dossier.model
@@ -84,7 +92,7 @@ def facts(dossier: Dossier) -> dict[str, object]:
         + (" (not trusted any more)" if dossier.publisher.revoked else ""),
         "signed by": ", ".join(found.signers) or "checked when it came in",
         "needed": f"{dossier.threshold} signature" + ("" if dossier.threshold == 1 else "s"),
-        "own signature": f"by key {found.oms_key_sha256}" if found.oms_key else "none",
+        "own signature": _own_signature(dossier),
         "epoch": _epoch(dossier),
         "template": f"from the {found.template_from}{_template(dossier)}",
         "licence": found.licence or str(found.card.get("licence", "")),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import stat
@@ -23,7 +22,6 @@ from appliance.errors import BadInputError, NotFoundError, TooLargeError
 
 MAX_ROOT_BYTES = 1_000_000
 MAX_ROOTS = 256
-GROUP = 8
 ROOT_NAME = re.compile(r"[0-9]{1,6}\.root\.json")
 
 
@@ -54,7 +52,7 @@ def add(invocation: Invocation, name: str, root_json: Path, fingerprint: str | N
         --fingerprint 3b0c2f...
     """
     data = _read(root_json)
-    stated = fingerprint or _ask_fingerprint(data)
+    stated = fingerprint or _ask_fingerprint()
     with invocation.operations() as verbs:
         publisher = verbs.trusting.add(console_actor(), name, data, stated)
 
@@ -215,13 +213,9 @@ def _read(path: Path) -> bytes:
     return data
 
 
-def _ask_fingerprint(data: bytes) -> str:
-    """Have a person compare: show what the file has, take what the paper says."""
+def _ask_fingerprint() -> str:
+    """Take what the paper says. What the file has is not shown, or it would be typed from there."""
     if not sys.stdin.isatty():
         raise click.UsageError("no --fingerprint was given, and there is no terminal to ask at")
-    found = hashlib.sha256(data).hexdigest()
-    groups = " ".join(found[start : start + GROUP] for start in range(0, len(found), GROUP))
-    presenting.remark("the SHA-256 of this file is")
-    presenting.remark(f"  {groups}")
-    presenting.remark("compare it with the one that you got on paper or by telephone")
+    presenting.remark("have the fingerprint ready that you got on paper or by telephone")
     return str(click.prompt("type the publisher's fingerprint, spaces do not matter", err=True))

@@ -67,13 +67,15 @@ class Dossier:
 
     `active` is the model that answers at present (this one, another, or None); `former` another
     version of the same name whose security epoch this one's is measured against; `threshold` how
-    many people must sign for the publisher; `blocking` a pin that keeps this version from being
-    activated.
+    many people must sign for the publisher; `own_signer` the id, among the publisher's keys, of
+    who signed the model itself, None when the key is not among them now; `blocking` a pin that
+    keeps this version from being activated.
     """
 
     model: ModelInfo
     publisher: PublisherInfo
     threshold: int
+    own_signer: str | None
     active: ModelInfo | None
     former: ModelInfo | None
     template: Template
@@ -110,6 +112,7 @@ class Dossiers:
             model=model,
             publisher=publisher,
             threshold=trust.threshold(publisher.root),
+            own_signer=trust.name_of_key(publisher.root, model.oms_key),
             active=active,
             former=former,
             template=self._template(model, _other(model, active) or former),

@@ -99,6 +99,7 @@ class Validations:
             "trusted": rfc3339(publisher.created),
             "revoked": None if publisher.revoked is None else rfc3339(publisher.revoked),
             "signer_key_ids": list(model.signers),
+            "model_signature_key_id": trust.name_of_key(publisher.root, model.oms_key),
             "model_signature_key_sha256": model.oms_key_sha256,
         }
 

@@ -89,7 +89,7 @@ def build(desk: Desk, order: Order, now: datetime, watch: Watch) -> Built:
     expires = now.replace(microsecond=0) + timedelta(days=order.valid_days)
     with _fresh(order.folders):
         new = _copy(order, list(zip(sources, sizes, strict=True)), places, now, watch)
-        standing.check_pins(desk, new, denied)
+        standing.check_pins(desk, new, kept, denied)
         targets = publisher.make_targets(
             [*kept, *new], expires=expires, version=version, denied=denied
         )

@@ -76,9 +76,15 @@ def with_epoch(desk: Desk, source: ModelSource, model: str, epoch: int | None) -
                    else epoch)  # fmt: skip
 
 
-def check_pins(desk: Desk, new: Sequence[TargetFile], denied: Sequence[Denied]) -> None:
-    """Refuse another file under a known name, and a known file that was withdrawn."""
+def check_pins(
+    desk: Desk,
+    new: Sequence[TargetFile],
+    kept: Sequence[TargetFile],
+    denied: Sequence[Denied],
+) -> None:
+    """Refuse another file under a known name, and a known file under another or withdrawn."""
     withdrawn = {item.sha256 for item in denied}
+    published = {digest: folder for folder, digest in digests(kept).items()}
     for folder, digest in digests(new).items():
         pinned = desk.state.pins.get(folder, digest)
         if pinned != digest:
@@ -86,6 +92,13 @@ def check_pins(desk: Desk, new: Sequence[TargetFile], denied: Sequence[Denied]) 
                 f"the file of {folder} is not the one of this version that was built before "
                 f"(SHA-256 {digest[:16]}…, pinned is {pinned[:16]}…)",
                 hint="nothing was kept; raise the version in the card, or find the first file",
+            )
+        twin = published.get(digest, folder)
+        if twin != folder:
+            raise ConflictError(
+                f"these weights are published as {twin}, and nothing of {folder} was kept",
+                hint="one file has one name and version; a corrected card needs a file of its own, "
+                "for example with another general.version in its header",
             )
         if digest in withdrawn:
             raise ConflictError(f"the weights of {folder} were withdrawn; nothing was kept")

@@ -298,7 +298,7 @@ def test_full_disk_is_told_before_anything_is_read(
     opened: list[object] = []
     monkeypatch.setattr(media, "pour", lambda *args: opened.append(args))
     monkeypatch.setattr(staging, "pour", media.pour)
-    with pytest.raises(DiskFullError, match="no room for the model; nothing was imported"):
+    with pytest.raises(DiskFullError, match=r"it needs 0\.00 GB, and 0\.00 GB can be used"):
         site.bring_in(forge.good())
     assert opened == []
     assert site.files() == []

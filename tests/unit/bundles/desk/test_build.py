@@ -66,6 +66,18 @@ def test_another_file_of_the_same_version_is_refused(
     assert Desk(small.desk.folder).state.version == 1
 
 
+def test_the_same_weights_are_not_built_under_a_second_version(
+    small: PublisherDesk, source: ModelSource, tmp_path: Path
+) -> None:
+    """Told when it is built, not when it is signed; the version stays free for another file."""
+    small.publish("one", source)
+    with pytest.raises(ConflictError, match=r"published as tiny-1\.0"):
+        small.build("two", sources=[write_source(tmp_path / "b", version="2.0")])
+    assert not (small.home / "two").exists()
+    assert "tiny-2.0" not in Desk(small.desk.folder).state.pins
+    small.publish("two", write_source(tmp_path / "c", version="2.0", seed=1))
+
+
 def test_the_list_is_complete(small: PublisherDesk, source: ModelSource, tmp_path: Path) -> None:
     """The second bundle lists the first model too, and carries only its own."""
     small.publish("one", source)
