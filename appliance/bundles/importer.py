@@ -186,7 +186,7 @@ class _Run:
         store.keep_root(claim.publisher.id, claim.root.data, claim.root.version)
         manifest = opening.verified(claim, now, store.last_verified(claim.publisher.id))
         floors.require_not_older(claim.publisher, claim.root.root, claim.metadata, manifest)
-        store.keep_floor(claim.publisher.id, manifest, now)
+        store.keep_floor(claim.publisher.id, manifest)
         self._floor = {
             "publisher": claim.publisher.id,
             "root": manifest.root_version,

@@ -16,7 +16,6 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 from sqlalchemy.exc import IntegrityError
 
-from appliance.bundles.denials import store as denials
 from appliance.bundles.imports import store as imports
 from appliance.bundles.inventory import ModelInfo, PublisherInfo
 from appliance.bundles.manifest import VerifiedManifest
@@ -109,15 +108,14 @@ class ModelStore:
             if version > row.root_version:
                 row.root, row.root_version = root, version
 
-    def keep_floor(self, publisher_id: str, manifest: VerifiedManifest, now: float) -> None:
-        """Make the metadata of `manifest` the floor for later bundles, and keep who is denied.
+    def keep_floor(self, publisher_id: str, manifest: VerifiedManifest) -> None:
+        """Make the metadata of `manifest` the floor for later bundles.
 
-        One transaction: from here on it is known what this publisher has taken back. Raises
+        Its list stays, and with it what this publisher has taken back. Raises
         RevokedPublisherError, or ConflictError when its keys are others than when it was verified.
         """
         with self._database.session() as session:
             row = _trusted(session, publisher_id, manifest.root_version)
-            denials.replace(session, publisher_id, manifest.denied, now)
             row.timestamp, row.snapshot = manifest.timestamp, manifest.snapshot
             row.targets, row.targets_version = manifest.targets, manifest.targets_version
 

@@ -22,7 +22,7 @@ from tests.simulators.bundle_forge import BundleForge
 from tests.simulators.gguf_forge import STRING, build, entry, text
 from tests.unit.bundles.conftest import open_site
 
-TABLES = ("publishers", "models", "imports", "denied")
+TABLES = ("publishers", "models", "imports")
 
 
 class BrokenRuleError(Exception):

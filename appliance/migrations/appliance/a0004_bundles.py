@@ -1,4 +1,4 @@
-"""Models with all their files: imports, deny lists, evaluations, activations and pins."""
+"""Models with all their files: imports, evaluations, activations and pins."""
 
 from __future__ import annotations
 
@@ -48,15 +48,6 @@ def _imports() -> None:
         sa.Column("imported_by", sa.String(40), nullable=False),
         sa.Column("created", sa.Double(), nullable=False, index=True),
         sa.Column("changed", sa.Double(), nullable=False),
-    )
-    op.create_table(
-        "denied",
-        sa.Column("sha256", sa.String(64), primary_key=True),
-        sa.Column("publisher", sa.String(40), primary_key=True),
-        sa.Column("model", sa.String(64), nullable=False),
-        sa.Column("version", sa.String(64), nullable=False),
-        sa.Column("reason", sa.Text(), nullable=False),
-        sa.Column("created", sa.Double(), nullable=False),
     )
 
 

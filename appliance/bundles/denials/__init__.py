@@ -1,1 +1,0 @@
-"""Models that their publishers deny by name."""
