@@ -58,7 +58,7 @@ def create_portable(path: Path, pieces: Iterable[bytes], *, mode: int = 0o600) -
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
             descriptor = os.open(temporary, flags, mode)
             try:
-                size = sum(_write_all(descriptor, piece) for piece in pieces)
+                size = sum(write_all(descriptor, piece) for piece in pieces)
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
@@ -88,7 +88,8 @@ def _place(temporary: Path, path: Path) -> None:
         temporary.rename(path)
 
 
-def _write_all(descriptor: int, data: bytes) -> int:
+def write_all(descriptor: int, data: bytes) -> int:
+    """Write all of `data` to an open file, however many calls it takes; return its length."""
     view = memoryview(data)
     while view:
         view = view[os.write(descriptor, view) :]
@@ -144,7 +145,7 @@ def _written_beside(path: Path, data: bytes, mode: int) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
     try:
         with translated(), open_new(temporary, mode) as descriptor:
-            _write_all(descriptor, data)
+            write_all(descriptor, data)
             os.fsync(descriptor)
         yield temporary
     finally:

@@ -16,7 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
-from tuf.api.metadata import TargetFile  # type: ignore[attr-defined]  # see trust
+from tuf.api.metadata import TargetFile
 
 from appliance import durable
 from appliance.bundles import bom, card, chat_template, golden, oms
@@ -32,6 +32,7 @@ from appliance.bundles.manifest import (
     folder_of,
     weights_name,
 )
+from appliance.canonical import sha256
 from appliance.errors import BadInputError
 
 CHUNK = 4_194_304
@@ -94,7 +95,7 @@ def describe(
     pieces, whole = _split(source.gguf, place, names, part_bytes, done)
     small["bom"] = _bill(parsed, facts, whole, small, moment)
     custom = _custom(source, parsed, facts, whole, parts)
-    custom["chat_template_sha256"] = _sha256(small["template"])
+    custom["chat_template_sha256"] = sha256(small["template"]).hex()
     custom["template_from"] = "weights" if _from_weights(facts, small) else "publisher"
     listed = [
         _target(place(name), name, piece, _part_custom(number, custom))
@@ -130,7 +131,7 @@ def sign_model(
 
 def write_file(folder: Path, name: str, data: bytes, custom: Mapping[str, Any]) -> TargetFile:
     """Write a small file as `<sha256>.<name>`; return what to sign."""
-    digest = _sha256(data)
+    digest = sha256(data).hex()
     durable.create_portable(folder / f"{digest}.{name}", (data,), mode=0o644)
     return _target(folder, name, Piece(len(data), digest), custom)
 
@@ -167,10 +168,10 @@ def _from_weights(facts: Facts, small: Mapping[FileRole, bytes]) -> bool:
 def _bill(
     parsed: Card, facts: Facts, whole: Piece, small: Mapping[FileRole, bytes], moment: datetime
 ) -> bytes:
-    files = {SIDE_FILES[role]: (_sha256(data), len(data)) for role, data in small.items()}
+    files = {SIDE_FILES[role]: (sha256(data).hex(), len(data)) for role, data in small.items()}
     files[weights_name(parsed.name)] = (whole.sha256, whole.length)
     # From the content, so that the same model gives the same bill.
-    serial = str(uuid.uuid5(uuid.NAMESPACE_OID, whole.sha256 + _sha256(small["card"])))
+    serial = str(uuid.uuid5(uuid.NAMESPACE_OID, whole.sha256 + sha256(small["card"]).hex()))
     return bom.ml_bom(parsed, facts, files, serial=serial, moment=moment)
 
 
@@ -226,9 +227,7 @@ def _copy(reader: IO[bytes], folder: Path, name: str, limit: int, whole: Any, do
             own.update(chunk)
             whole.update(chunk)
             length += len(chunk)
-            view = memoryview(chunk)
-            while view:
-                view = view[os.write(descriptor, view) :]
+            durable.write_all(descriptor, chunk)
             done(len(chunk))
         os.fsync(descriptor)
     draft.rename(folder / f"{own.hexdigest()}.{name}")
@@ -244,7 +243,3 @@ def _chunks(reader: IO[bytes], limit: int) -> Iterator[bytes]:
 def _target(folder: Path, name: str, piece: Piece, custom: Mapping[str, Any]) -> TargetFile:
     hashes = {"sha256": piece.sha256}
     return TargetFile(piece.length, hashes, f"{folder.name}/{name}", {"custom": dict(custom)})
-
-
-def _sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from tuf.api.metadata import Root, Targets  # type: ignore[attr-defined]  # see trust
+from tuf.api.metadata import Root, Targets
 
 from appliance.bundles import trust
 from appliance.bundles.inventory import PublisherInfo

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from tuf.api.metadata import TargetFile, Targets  # type: ignore[attr-defined]  # see trust
+from tuf.api.metadata import TargetFile, Targets
 
 from appliance.bundles.manifest import (
     DENIED_FIELD,

@@ -18,6 +18,7 @@ import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from appliance import durable
 from appliance.bundles.manifest import PLAIN_NAME, VerifiedTarget
 from appliance.bundles.pipeline import Pipeline
 from appliance.bundles.refusals import ContentError, LayoutError, MediumError
@@ -167,9 +168,7 @@ def leave_checkpoint(folder: Path, name: str, data: bytes) -> None:
             os.unlink(draft, dir_fd=returns)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         file = _held(stack, os.open(draft, flags, 0o644, dir_fd=returns))
-        view = memoryview(data)
-        while view:
-            view = view[os.write(file, view) :]
+        durable.write_all(file, data)
         os.fsync(file)
         os.replace(draft, name, src_dir_fd=returns, dst_dir_fd=returns)
         os.fsync(returns)

@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tuf.api.exceptions import RepositoryError
-from tuf.api.metadata import Metadata, Targets  # type: ignore[attr-defined]  # see trust
+from tuf.api.metadata import Metadata, Targets
 
 from appliance.bundles import trust
 from appliance.bundles.inventory import PublisherInfo

@@ -16,8 +16,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from securesystemslib.signer import Signer  # type: ignore[attr-defined]  # see trust
-from tuf.api.metadata import (  # type: ignore[attr-defined]  # see trust
+from securesystemslib.signer import Signer
+from tuf.api.metadata import (
     Key,
     Metadata,
     MetaFile,

@@ -11,7 +11,7 @@ from typing import TypeVar
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from tuf.api.exceptions import RepositoryError, UnsignedMetadataError
-from tuf.api.metadata import (  # type: ignore[attr-defined]  # see trust
+from tuf.api.metadata import (
     Key,
     Metadata,
     Root,

@@ -25,9 +25,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from tuf.api.exceptions import LengthOrHashMismatchError
-
-# python-tuf builds __all__ at run time, which mypy cannot follow; the types themselves are known.
-from tuf.api.metadata import (  # type: ignore[attr-defined]
+from tuf.api.metadata import (
     MetaFile,
     Root,
     Signed,

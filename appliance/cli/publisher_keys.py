@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-from securesystemslib.signer import Signer  # type: ignore[attr-defined]  # built at run time
+from securesystemslib.signer import Signer
 
 from appliance.bundles.desk import keys, pkcs11
 from appliance.cli import presenting

@@ -6,7 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import click
-from tuf.api.metadata import Root  # type: ignore[attr-defined]  # built at run time
+from tuf.api.metadata import Root
 
 from appliance.bundles.desk import founding, keys, roots, withdrawing
 from appliance.bundles.desk.desk import Desk

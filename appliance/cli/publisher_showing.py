@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from tuf.api.metadata import Root  # type: ignore[attr-defined]  # built at run time
+from tuf.api.metadata import Root
 
 from appliance.bundles import listing, trust
 from appliance.bundles.desk import roots

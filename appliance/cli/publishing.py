@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import click
-from securesystemslib.signer import Signer  # type: ignore[attr-defined]  # built at run time
+from securesystemslib.signer import Signer
 
 from appliance.bundles.building import FAT32_MOST, ModelSource
 from appliance.bundles.card import parse as parse_card

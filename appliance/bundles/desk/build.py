@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from tuf.api.metadata import Metadata, TargetFile  # type: ignore[attr-defined]  # see trust
+from tuf.api.metadata import Metadata, TargetFile
 
 from appliance import durable
 from appliance.bundles import building, card, publisher

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tuf.api.metadata import TargetFile, Targets  # type: ignore[attr-defined]  # see trust
+from tuf.api.metadata import TargetFile, Targets
 
 from appliance.bundles import listing, oms, signatures
 from appliance.bundles.checking import check_side_files

@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from tuf.api.metadata import Metadata, Root, Targets  # type: ignore[attr-defined]  # see trust
+from tuf.api.metadata import Metadata, Root, Targets
 
 from appliance import durable
 from appliance.bundles.desk import roots

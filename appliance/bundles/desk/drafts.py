@@ -16,9 +16,10 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from tuf.api.exceptions import RepositoryError, UnsignedMetadataError
-from tuf.api.metadata import Metadata, Targets  # type: ignore[attr-defined]  # see trust
+from tuf.api.metadata import Metadata, Targets
 
 from appliance import durable
 from appliance.bundles import trust
@@ -157,9 +158,9 @@ def read_info(folder: Path) -> Info:
     if value.pop("format", None) != FORMAT or value.keys() != kinds.keys():
         raise VerificationError(f"{path} is of another version or damaged", hint=NOT_SIGNED)
     wrong = [name for name, kind in kinds.items() if not isinstance(value[name], kind)]
-    if wrong or not all(isinstance(item, str) for item in value["carried"]):  # type: ignore[attr-defined]
+    if wrong or not all(isinstance(item, str) for item in value["carried"]):
         raise VerificationError(f"{path} is damaged", hint=NOT_SIGNED)
-    return Info(**{**value, "carried": tuple(value["carried"])})  # type: ignore[arg-type]
+    return Info(**{**value, "carried": tuple(value["carried"])})
 
 
 def read_metadata(folder: Path) -> dict[str, bytes]:
@@ -282,7 +283,7 @@ def _read(path: Path, limit: int) -> bytes:
     return data
 
 
-def _object(data: bytes, path: Path) -> dict[str, object]:
+def _object(data: bytes, path: Path) -> dict[str, Any]:
     try:
         value = json.loads(data)
     except (ValueError, RecursionError) as error:

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
     load_ssh_private_key,
 )
-from securesystemslib.signer import (  # type: ignore[attr-defined]  # see trust
+from securesystemslib.signer import (
     CryptoSigner,
     SSlibKey,
 )

@@ -19,7 +19,7 @@ from urllib.parse import unquote_to_bytes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.serialization import load_der_public_key
-from securesystemslib.signer import (  # type: ignore[attr-defined]  # see trust
+from securesystemslib.signer import (
     Signature,
     Signer,
     SSlibKey,
@@ -87,6 +87,7 @@ class TokenSigner(Signer):
     def from_priv_key_uri(
         cls, priv_key_uri: str, public_key: Any, secrets_handler: Any = None
     ) -> TokenSigner:
+        # The base class demands this way in; a token is opened by `TokenKey` alone.
         raise NotImplementedError("made from a TokenKey")
 
     def sign(self, payload: bytes) -> Signature:

@@ -11,14 +11,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import cast
+from typing import Any, cast
 
-from securesystemslib.signer import (  # type: ignore[attr-defined]  # see trust
+from securesystemslib.signer import (
     Key,
     Signer,
     SSlibKey,
 )
-from tuf.api.metadata import Metadata, Role, Root  # type: ignore[attr-defined]  # see trust
+from tuf.api.metadata import Metadata, Role, Root
 
 from appliance.bundles import publisher
 from appliance.bundles.desk.keys import holder_of
@@ -130,7 +130,7 @@ def missing(pending: bytes, current: bytes | None) -> tuple[Missing, ...]:
     return tuple(verdict(root, "root", metadata) for root in judges)
 
 
-def verdict(root: Root, role: str, metadata: Metadata) -> Missing:  # type: ignore[type-arg]
+def verdict(root: Root, role: str, metadata: Metadata[Any]) -> Missing:
     """Return whose valid signatures a piece of metadata has, and whose could still come."""
     result = root.get_verification_result(role, metadata.signed_bytes, metadata.signatures)
     return Missing(

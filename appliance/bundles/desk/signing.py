@@ -17,8 +17,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
-from securesystemslib.signer import Signer  # type: ignore[attr-defined]  # see trust
-from tuf.api.metadata import (  # type: ignore[attr-defined]  # see trust
+from securesystemslib.signer import Signer
+from tuf.api.metadata import (
     Snapshot,
     Targets,
     Timestamp,

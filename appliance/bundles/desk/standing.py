@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from tuf.api.metadata import Root, TargetFile  # type: ignore[attr-defined]  # see trust
+from tuf.api.metadata import Root, TargetFile
 
 from appliance.bundles import listing
 from appliance.bundles.building import ModelSource
