@@ -6,7 +6,7 @@ import sqlite3
 
 from playwright.sync_api import Page, expect
 
-from tests.journeys.conftest import Shoot, sign_in
+from tests.journeys.conftest import Shoot, choose_password, sign_in
 from tests.simulators.stack import Stack
 
 NEW = "a long enough new password"
@@ -29,10 +29,7 @@ def test_administrator_adds_an_auditor_who_verifies(page: Page, stack: Stack, sh
 
     sign_in(page, "ada", password)
     shoot(page, "10-first-password")
-    page.get_by_label("Present password").fill(password)
-    page.get_by_label("New password", exact=True).fill(NEW)
-    page.get_by_label("New password again").fill(NEW)
-    page.get_by_role("button", name="Change").click()
+    choose_password(page, password, NEW)
     sign_in(page, "ada", NEW)
     page.get_by_role("link", name="Record").click()
     page.get_by_label("Action").select_option("user.add")

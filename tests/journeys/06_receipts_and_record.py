@@ -8,15 +8,10 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from appliance.audit.proof import TlogProof
-from tests.journeys.conftest import PATIENCE_MS, Shoot, ask, sign_in
+from tests.journeys.conftest import PATIENCE_MS, Shoot, ask, choose_password, sign_in, sound
 from tests.simulators.stack import ROOT, Stack
 
-HERE = Path(__file__).parent
 SHOTS = ROOT / "build/screenshots"
-TEXTS = (
-    "h1", "h2", "p", "a", "button", "label", "legend", "summary", "dt", "dd", "code", "pre",
-    "input", "select", ".badge", ".muted", ".entry span", ".notice strong",
-)  # fmt: skip
 NEW = "a long enough new password"
 
 
@@ -34,27 +29,11 @@ def enter(page: Page, people: dict[str, str], name: str) -> None:
     """Sign in, choosing an own password the first time, and open the record."""
     sign_in(page, name, people[name])
     if people[name] != NEW:
-        page.get_by_label("Present password").fill(people[name])
-        page.get_by_label("New password", exact=True).fill(NEW)
-        page.get_by_label("New password again").fill(NEW)
-        page.get_by_role("button", name="Change").click()
+        choose_password(page, people[name], NEW)
         people[name] = NEW
         expect(page.get_by_role("button", name="Sign in")).to_be_visible()
         sign_in(page, name, NEW)
     expect(page.get_by_role("heading", name="Record")).to_be_visible()
-
-
-def sound(page: Page) -> None:
-    """Nothing is too pale to read, unnamed, or wider than the window."""
-    page.wait_for_load_state()
-    for found in page.evaluate((HERE / "contrast.js").read_text(), list(TEXTS)):
-        assert found["ratio"] >= 4.5, found
-    structure = page.evaluate((HERE / "structure.js").read_text())
-    for name in ("unlabelled", "nameless", "jumps", "twice", "dangling", "outside"):
-        assert structure[name] == [], f"{page.url}: {name} {structure[name]}"
-    assert (structure["mains"], structure["h1"]) == (1, 1)
-    wider = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-    assert page.evaluate(wider) <= 0
 
 
 def test_a_clinician_keeps_the_receipt_of_an_answer(

@@ -5,21 +5,15 @@ from __future__ import annotations
 import hashlib
 import re
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.journeys.conftest import PATIENCE_MS, Shoot, ask, sign_in
+from tests.journeys.conftest import PATIENCE_MS, Shoot, ask, choose_password, sign_in, sound
 from tests.simulators.bundle_forge import BundleForge, two_of_three
 from tests.simulators.stack import ROOT, Stack
 
-HERE = Path(__file__).parent
 SHOTS = ROOT / "build/screenshots"
-TEXTS = (
-    "h1", "h2", "h3", "p", "a", "button", "label", "legend", "summary", "dt", "dd", "code", "pre",
-    "td", "th", "li", ".badge", ".muted", ".hint",
-)  # fmt: skip
 NEW = "a long enough new password"
 # Loading and hashing happen in processes of their own, on a machine that may be busy.
 LOADING_MS = 60_000
@@ -64,28 +58,12 @@ def enter(page: Page, people: dict[str, str]) -> None:
     first = people["petra"]
     sign_in(page, "petra", first)
     if first != NEW:
-        page.get_by_label("Present password").fill(first)
-        page.get_by_label("New password", exact=True).fill(NEW)
-        page.get_by_label("New password again").fill(NEW)
-        page.get_by_role("button", name="Change").click()
+        choose_password(page, first, NEW)
         people["petra"] = NEW
         sign_in(page, "petra", NEW)
     page.wait_for_url(lambda address: "/sign-in" not in address)
     page.goto("/models")
     expect(page.get_by_role("heading", name="Models")).to_be_visible()
-
-
-def sound(page: Page) -> None:
-    """Nothing is too pale to read, unnamed, or wider than the window."""
-    page.wait_for_load_state()
-    for found in page.evaluate((HERE / "contrast.js").read_text(), list(TEXTS)):
-        assert found["ratio"] >= 4.5, found
-    structure = page.evaluate((HERE / "structure.js").read_text())
-    for name in ("unlabelled", "nameless", "jumps", "twice", "dangling", "outside"):
-        assert structure[name] == [], f"{page.url}: {name} {structure[name]}"
-    assert (structure["mains"], structure["h1"]) == (1, 1)
-    wider = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-    assert page.evaluate(wider) <= 0
 
 
 def answered_by(page: Page, stack: Stack, model: str) -> None:

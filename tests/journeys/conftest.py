@@ -20,6 +20,13 @@ FLAGS = [
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
 PATIENCE_MS = 20_000
+HERE = Path(__file__).parent
+# What has to be read, for the contrast of WCAG 2.1 (1.4.3).
+TEXTS = (
+    "h1", "h2", "h3", "p", "a", "button", "label", "legend", "summary", "dt", "dd", "code", "pre",
+    "td", "th", "li", "input", "select", ".badge", ".muted", ".hint", ".entry span",
+    ".notice strong",
+)  # fmt: skip
 Shoot = Callable[[Page, str], None]
 
 
@@ -79,6 +86,27 @@ def sign_in(page: Page, name: str, password: str) -> None:
     page.get_by_label("Name").fill(name)
     page.get_by_label("Password").fill(password)
     page.get_by_role("button", name="Sign in").click()
+
+
+def sound(page: Page) -> None:
+    """Nothing is too pale to read, unnamed, or wider than the window."""
+    page.wait_for_load_state()
+    for found in page.evaluate((HERE / "contrast.js").read_text(), list(TEXTS)):
+        assert found["ratio"] >= 4.5, found
+    structure = page.evaluate((HERE / "structure.js").read_text())
+    for name in ("unlabelled", "nameless", "jumps", "twice", "dangling", "outside"):
+        assert structure[name] == [], f"{page.url}: {name} {structure[name]}"
+    assert (structure["mains"], structure["h1"]) == (1, 1)
+    wider = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    assert page.evaluate(wider) <= 0
+
+
+def choose_password(page: Page, first: str, new: str) -> None:
+    """Put an own password in the place of the first one, as the page asks for."""
+    page.get_by_label("Present password").fill(first)
+    page.get_by_label("New password", exact=True).fill(new)
+    page.get_by_label("New password again").fill(new)
+    page.get_by_role("button", name="Change").click()
 
 
 def ask(page: Page, question: str) -> None:
