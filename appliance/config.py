@@ -63,12 +63,25 @@ class Gateway:
 
 @dataclass(frozen=True)
 class Engine:
-    """The models' processes. 0 means: choose by what the machine and the model offer.
+    """Where answers come from. 0, -1 and `auto` mean: by what machine and model offer.
 
+    `kind` is `llama` (processes of our own), `ollama` or `openai` (a server at `url`).
+    `slots`: answers written at once; `pool_tokens`: held in memory for all of them together;
+    `context_tokens`: at most for one. `gpu_layers` -1: as many as fit; `gpu_split`: shares of
+    several GPUs, such as `3,1`. `probe_every_s`: how often a token is written as a test.
     `drain_s`: a model that was replaced may finish answers for so long.
     """
 
+    kind: str = "llama"
+    url: str = ""
     threads: int = 0
+    slots: int = 0
+    pool_tokens: int = 0
+    gpu_layers: int = -1
+    gpu_split: str = ""
+    flash_attention: str = "auto"
+    cache_type: str = "auto"
+    probe_every_s: int = 60
     context_tokens: int = 0
     max_answer_tokens: int = 1024
     answer_timeout_s: int = 300
@@ -309,6 +322,10 @@ def _check(config: Config) -> None:
     _in_range("gateway.lockout_s", gateway.lockout_s, 60, 86_400)
     _in_range("gateway.api_key_days", gateway.api_key_days, 1, 366)
     _in_range("engine.threads", config.engine.threads, 0, 1_024)
+    _in_range("engine.slots", config.engine.slots, 0, 128)
+    _in_range("engine.pool_tokens", config.engine.pool_tokens, 0, 16_777_216)
+    _in_range("engine.gpu_layers", config.engine.gpu_layers, -1, 10_000)
+    _in_range("engine.probe_every_s", config.engine.probe_every_s, 5, 3_600)
     _in_range("engine.context_tokens", config.engine.context_tokens, 0, 1_048_576)
     _in_range("engine.max_answer_tokens", config.engine.max_answer_tokens, 1, 131_072)
     _in_range("engine.answer_timeout_s", config.engine.answer_timeout_s, 5, 3_600)

@@ -14,36 +14,86 @@ from typing import Literal, Protocol
 
 from appliance.errors import BadInputError
 
-Role = Literal["system", "user", "assistant"]
-FinishReason = Literal["stop", "length"]
+Role = Literal["system", "user", "assistant", "tool"]
+FinishReason = Literal["stop", "length", "tool_calls"]
+ToolMode = Literal["auto", "none", "required"]
+
+
+@dataclass(frozen=True)
+class ToolCall:
+    """A model's wish that its caller run a tool; `arguments` is a JSON object as text."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A tool that a caller offers; `parameters` is a JSON Schema as text. Nothing runs it here."""
+
+    name: str
+    description: str
+    parameters: str
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What is offered. `named`: exactly this one has to be called, whatever `mode` says."""
+
+    offered: tuple[Tool, ...] = ()
+    mode: ToolMode = "auto"
+    named: str | None = None
 
 
 @dataclass(frozen=True)
 class Message:
-    """One turn as the model sees it."""
+    """One turn as the model sees it; a tool's result names the call that it answers."""
 
     role: Role
     content: str
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str | None = None
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """How the next token is chosen. `temperature` 0 is greedy; `max_tokens` bounds the answer."""
+    """How the next token is chosen. `temperature` 0 is greedy; `max_tokens` bounds the answer.
+
+    `top_k` 0 and `min_p` null leave the engine's own choice. `logprobs`: with so many
+    alternatives per token (0: the chosen one alone); null: none. `schema` is a JSON Schema as
+    text that the answer has to follow; `{"type":"object"}` stands for any JSON object.
+    """
 
     max_tokens: int
     temperature: float = 0.2
     top_p: float = 1.0
     seed: int | None = None
     stop: tuple[str, ...] = ()
+    top_k: int = 0
+    min_p: float | None = None
+    repeat_penalty: float = 1.0
+    frequency_penalty: float = 0.0
+    presence_penalty: float = 0.0
+    logit_bias: tuple[tuple[int, float], ...] = ()
+    logprobs: int | None = None
+    schema: str | None = None
 
 
 @dataclass(frozen=True)
 class Generation:
-    """One request to an engine: the model's digest (SHA-256 in hex), the turns, the sampling."""
+    """One request to an engine: the model's digest (SHA-256 in hex), the turns, the sampling.
+
+    With `prompt`, that text is continued as it stands, and there are no turns. `person` is an
+    opaque word, the same for all requests of one person: engines share their time by it.
+    """
 
     digest: str
     messages: tuple[Message, ...]
     sampling: Sampling
+    tools: Tools = Tools()
+    prompt: str | None = None
+    person: str = ""
 
 
 @dataclass(frozen=True)
@@ -54,13 +104,25 @@ class Queued:
 
 
 @dataclass(frozen=True)
+class TokenLogprob:
+    """How likely a token was: natural logarithm; `data` are its bytes, `top` the likeliest."""
+
+    token: str
+    logprob: float
+    data: bytes
+    top: tuple[TokenLogprob, ...] = ()
+
+
+@dataclass(frozen=True)
 class Delta:
-    """A piece of the answer; complete characters only.
+    """A piece of the answer; complete characters only, calls of tools whole.
 
     May be empty: a sign of life while a long prompt is read, so that the caller can stop.
     """
 
     text: str
+    logprobs: tuple[TokenLogprob, ...] = ()
+    tool_calls: tuple[ToolCall, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -73,6 +135,14 @@ class Finished:
 
 
 Progress = Queued | Delta | Finished
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """One vector per text, each of length 1, all of the same dimension; the tokens read."""
+
+    vectors: tuple[tuple[float, ...], ...]
+    tokens: int
 
 
 _DIGEST = re.compile("[0-9a-f]{64}")
@@ -136,10 +206,26 @@ class EngineSeat:
 
 
 @dataclass(frozen=True)
+class EngineIncident:
+    """Something that the engine did by itself to go on answering, such as a restart.
+
+    `id` is the same each time it is told, and no other incident's ever; `at` in Unix seconds.
+    """
+
+    id: str
+    kind: Literal["restarted"]
+    digest: str
+    reason: str
+    at: float
+
+
+@dataclass(frozen=True)
 class EngineStatus:
     """What an engine says of itself. `digest` is null unless a model is loaded.
 
-    `seats` are all processes there are, where an engine has one per model.
+    `seats` are all processes there are, where an engine has one per model. `slots` answers can
+    be written at once. `steps` grows with each one that the engine takes: one that stands still
+    while requests run is wedged. `incidents` are the latest, oldest first.
     """
 
     state: Literal["loading", "ready", "empty", "down"]
@@ -149,6 +235,9 @@ class EngineStatus:
     detail: str = ""
     running: int = 0
     seats: tuple[EngineSeat, ...] = ()
+    slots: int = 0
+    steps: int = 0
+    incidents: tuple[EngineIncident, ...] = ()
 
 
 class Engine(Protocol):
@@ -171,6 +260,10 @@ class Engine(Protocol):
         ...
 
     def generate(self, request: Generation) -> Generator[Progress, None, None]: ...
+
+    def embed(self, digest: str, texts: tuple[str, ...], person: str = "") -> Embeddings:
+        """Return a vector for each text; raise what `generate` raises."""
+        ...
 
     def close(self) -> None:
         """Let go of connections; running answers of other threads end with an error."""

@@ -12,7 +12,14 @@ from collections.abc import Generator
 from pathlib import Path
 
 from appliance.errors import EngineDownError
-from appliance.inference.engine import EngineModel, EngineStatus, Generation, Message, Progress
+from appliance.inference.engine import (
+    Embeddings,
+    EngineModel,
+    EngineStatus,
+    Generation,
+    Message,
+    Progress,
+)
 from appliance.inference.openai_engine import OpenAIEngine
 from appliance.inference.sockets import SocketFolder
 
@@ -49,6 +56,9 @@ class LocalEngines:
     def generate(self, request: Generation) -> Generator[Progress, None, None]:
         """Yield the progress of one answer; see `Engine` for the errors."""
         yield from self._of(request.digest).generate(request)
+
+    def embed(self, digest: str, texts: tuple[str, ...], person: str = "") -> Embeddings:
+        return self._of(digest).embed(digest, texts, person)
 
     def prepare(self, model: EngineModel) -> None:
         self._control.prepare(model)

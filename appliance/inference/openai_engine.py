@@ -26,6 +26,7 @@ from appliance.errors import (
     TooLargeError,
 )
 from appliance.inference.engine import (
+    Embeddings,
     EngineModel,
     EngineSeat,
     EngineStatus,
@@ -110,6 +111,21 @@ class OpenAIEngine:
             if response.status_code != httpx.codes.OK:
                 raise _error(response.status_code, response.read())
             yield from progress(lines(response.iter_bytes()))
+
+    def embed(self, digest: str, texts: tuple[str, ...], person: str = "") -> Embeddings:
+        """Return a vector for each text; see `Engine` for the errors."""
+        body = {"model": digest, "input": list(map(clean_text, texts)), "user": person}
+        said = self._call("POST", "/v1/embeddings", body)
+        try:
+            vectors = tuple(tuple(map(float, item["embedding"])) for item in said["data"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise EngineUnavailableError("the engine's embeddings make no sense") from error
+        if len(vectors) != len(texts):
+            raise EngineUnavailableError("the engine left out an embedding")
+        usage = said.get("usage")
+        return Embeddings(
+            vectors, _count(usage if isinstance(usage, dict) else {}, "prompt_tokens")
+        )
 
     def prepare(self, model: EngineModel) -> None:
         # Reached and refused is not the same here as an engine that is not there.
