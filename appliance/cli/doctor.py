@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from appliance.cli import presenting
-from appliance.cli.checks import finding, machine, services, state
+from appliance.cli.checks import finding, hardware, machine, services, state
 from appliance.cli.checks.finding import Check, Finding
 from appliance.cli.commands import Command, json_option
 from appliance.cli.errors import REFUSED
@@ -20,11 +20,15 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("model", state.model),
     ("disk", state.room),
     ("processor", machine.processor),
+    ("hardware", hardware.machine),
+    ("hardware floor", hardware.floor),
     ("ledger", services.ledger),
     ("engine", services.engine),
     ("gateway", services.gateway),
 )
-BEFORE_INIT = tuple(entry for entry in CHECKS if entry[0] in {"state folder", "processor"})
+BEFORE_INIT = tuple(
+    entry for entry in CHECKS if entry[0] in {"state folder", "processor", "hardware"}
+)
 
 
 @click.command(cls=Command)

@@ -11,9 +11,9 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from appliance.llama.cgroups import folders, read
+
 CPU_FOLDER = Path("/sys/devices/system/cpu")
-CGROUP_FOLDER = Path("/sys/fs/cgroup")
-OWN_CGROUP = Path("/proc/self/cgroup")
 
 
 def default_threads() -> int:
@@ -47,27 +47,12 @@ def _core_of(cpu: int) -> str:
 
 
 def _quota() -> float | None:
-    """Return the tightest quota from this process's cgroup up to the root (v2, else v1)."""
-    limits = [parse_cpu_max(text) for text in map(_read, _cpu_max_files())]
-    limits.append(_quota_v1())
+    """Return the tightest quota from this process's cgroup up to the root (v2 and v1)."""
+    limits = [quota for folder in folders("cpu") for quota in _quotas(folder)]
     return min((limit for limit in limits if limit is not None), default=None)
 
 
-def _cpu_max_files() -> list[Path]:
-    own = [line[3:] for line in _read(OWN_CGROUP).splitlines() if line.startswith("0::")]
-    folder = CGROUP_FOLDER / own[0].lstrip("/") if own else CGROUP_FOLDER
-    above = [parent for parent in folder.parents if parent.is_relative_to(CGROUP_FOLDER)]
-    return [place / "cpu.max" for place in (folder, *above)]
-
-
-def _quota_v1() -> float | None:
-    folder = CGROUP_FOLDER / "cpu"
-    quota, period = _read(folder / "cpu.cfs_quota_us"), _read(folder / "cpu.cfs_period_us")
-    return parse_cpu_max(f"{quota.strip()} {period.strip()}")
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text()
-    except OSError:
-        return ""
+def _quotas(folder: Path) -> tuple[float | None, float | None]:
+    quota, period = read(folder / "cpu.cfs_quota_us"), read(folder / "cpu.cfs_period_us")
+    version_1 = parse_cpu_max(f"{quota.strip()} {period.strip()}")
+    return parse_cpu_max(read(folder / "cpu.max")), version_1

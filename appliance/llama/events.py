@@ -7,7 +7,7 @@ from typing import Literal
 
 from appliance.errors import ApplianceError
 
-FinishReason = Literal["stop", "length"]
+FinishReason = Literal["stop", "length", "tool_calls"]
 
 
 @dataclass(frozen=True)
@@ -23,10 +23,34 @@ class Working:
 
 
 @dataclass(frozen=True)
+class TokenLogprob:
+    """How likely a token was: natural logarithm; `data` are its bytes, `top` the likeliest."""
+
+    token: str
+    logprob: float
+    data: bytes
+    top: tuple[TokenLogprob, ...] = ()
+
+
+@dataclass(frozen=True)
 class Piece:
-    """A part of an answer; complete characters only, never empty."""
+    """A part of an answer; complete characters only, empty only where it brings `logprobs`.
+
+    `logprobs` are those of the tokens chosen since the last piece.
+    """
 
     text: str
+    logprobs: tuple[TokenLogprob, ...] = ()
+
+
+@dataclass(frozen=True)
+class Called:
+    """A whole call of a tool, the `index`th of its answer; `arguments` is a JSON object as text."""
+
+    index: int
+    id: str
+    name: str
+    arguments: str
 
 
 @dataclass(frozen=True)
@@ -45,4 +69,4 @@ class Failed:
     error: ApplianceError
 
 
-Event = Waiting | Working | Piece | Done | Failed
+Event = Waiting | Working | Piece | Called | Done | Failed

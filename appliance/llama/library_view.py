@@ -1,4 +1,4 @@
-"""The engine's read-only view of the model library: which model is active, and its exact bytes.
+"""The engine's read-only view of the model library: which models are active, their exact bytes.
 
 Guarantee: llama.cpp parses only a file whose SHA-256 was just found to be its own name and the
 digest that `active.json` gives. The steps:
@@ -74,8 +74,8 @@ class VerifiedWeights:
             raise VerificationError(f"the weights {self.digest} changed while they were loaded")
 
 
-def read_active(folder: Path) -> ActiveModel | None:
-    """Return the active model, or None when none was activated yet.
+def read_active(folder: Path) -> tuple[ActiveModel, ...]:
+    """Return the active models, two at most, the one that answers by default first.
 
     Raises EngineUnavailableError when `active.json` is there and makes no sense.
     """
@@ -83,10 +83,12 @@ def read_active(folder: Path) -> ActiveModel | None:
         with _opened(folder / ACTIVE_FILE) as descriptor:
             data = os.read(descriptor, MAX_ACTIVE_BYTES)
     except NotFoundError:
-        return None
+        return ()
     try:
-        return parse_model(json.loads(data)["model"])
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        named = json.loads(data)
+        first, second = parse_model(named["model"]), named.get("beside")
+        return (first,) if second is None else (first, parse_model(second))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise EngineUnavailableError(
             f"{ACTIVE_FILE} does not name a model, so none was loaded",
             hint="activate a model again",

@@ -1,45 +1,55 @@
-"""A model that answers: verified weights, a prompt writer, a context, and the way between them.
+"""A model that answers: verified weights, a prompt writer, and the way into its context.
 
-Guarantee: token counts are exact, pieces are whole characters, an answer ends at its stop text,
-its end token, `max_tokens` or the end of the context, whichever comes first. `prepare` may be
-called by many threads; `answer` by one at a time.
+Guarantee: token counts are exact, and a prompt says which part of it is no person's own.
+`prepare` and `count` may be called by many threads; `decoding` by one at a time.
 """
 
 from __future__ import annotations
 
+import hashlib
+import threading
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from contextlib import closing
 from pathlib import Path
 
 from appliance.config import Engine as Settings
-from appliance.llama.context import Cancel, Context
-from appliance.llama.cores import default_threads
-from appliance.llama.events import Done, FinishReason, Piece
+from appliance.errors import BadInputError
+from appliance.llama.context import Context
+from appliance.llama.decoding import Decoding
+from appliance.llama.events import Event
 from appliance.llama.library_view import ActiveModel, read_template, verified
+from appliance.llama.parameters import model_parameters, plan_for
+from appliance.llama.placement import Placement
+from appliance.llama.prefixes import Prompt, common
 from appliance.llama.prompt import PromptWriter, Turn
 from appliance.llama.sampling import Sampling
-from appliance.llama.text import PieceDecoder, StopMatcher
 from appliance.llama.weights import Weights
 
 HELLO = (Turn("user", "Hello"),)
+# Stands where a person's own words begin; nobody types it, and no vocabulary makes a word of it.
+MARK = "\u2063\u2064"
+MOST_BEGINNINGS = 64
 
 
 class Model:
     """One active model, loaded and ready."""
 
-    def __init__(
-        self, weights: Weights, context: Context, context_tokens: int, template: str | None = None
-    ) -> None:
+    def __init__(self, weights: Weights, placement: Placement, template: str | None = None) -> None:
         """Join the parts; `template` takes the place of the weights' own chat template."""
         self.digest = weights.digest
-        self.context_tokens = context_tokens
-        self.prompts = PromptWriter(weights, context_tokens, template)
-        self._weights = weights
-        self._context = context
+        self.weights = weights
+        self.placement = placement
+        self.context_tokens = placement.context_tokens
+        self.prompts = PromptWriter(weights, placement.context_tokens, template)
+        self.decoding = Decoding(Context(weights, placement), placement)
+        # By a digest of the system prompt: what every prompt with it begins with.
+        self._beginnings: OrderedDict[bytes, list[int]] = OrderedDict()
+        self._lock = threading.Lock()
 
-    def prepare(self, turns: Sequence[Turn], sampling: Sampling) -> list[int]:
+    def prepare(self, turns: Sequence[Turn], sampling: Sampling) -> Prompt:
         """Return the prompt's tokens; raise ContextOverflowError or BadInputError."""
-        return self.prompts.write(turns, sampling.max_tokens)
+        tokens = self.prompts.write(turns, sampling.max_tokens)
+        return Prompt(tuple(tokens), common(self._beginning(turns), tokens))
 
     def count(self, turns: Sequence[Turn]) -> int:
         return len(self.prompts.tokens(turns))
@@ -50,45 +60,36 @@ class Model:
         Raises what a question would raise: a model that cannot answer `Hello` is not ready.
         """
         sampling = Sampling(max_tokens=1, temperature=0.0, top_p=1.0, seed=None, stop=())
-        for _ in self.answer(self.prepare(HELLO, sampling), sampling, Cancel()):
+        for _ in self.answer(self.prepare(HELLO, sampling), sampling):
             pass
 
-    def answer(
-        self, prompt: Sequence[int], sampling: Sampling, cancel: Cancel
-    ) -> Iterator[Piece | Done]:
-        """Yield the pieces of an answer, then `Done`; raise Cancelled between two tokens."""
-        decoder, stops = PieceDecoder(), StopMatcher(sampling.stop)
-        most = min(sampling.max_tokens, self.context_tokens - len(prompt))
-        written = 0
-        reason: FinishReason = "length"
-        with closing(self._context.generate(prompt, sampling, cancel)) as tokens:
-            for token in tokens:
-                if self._weights.ends_answer(token):
-                    reason = "stop"
-                    break
-                written += 1
-                text = stops.feed(decoder.feed(self._weights.piece(token)))
-                if text:
-                    yield Piece(text)
-                if stops.matched or written >= most:
-                    break
-        rest = stops.feed(decoder.flush()) + stops.flush()
-        if rest:
-            yield Piece(rest)
-        yield Done("stop" if stops.matched else reason, len(prompt), written)
+    def answer(self, prompt: Prompt, sampling: Sampling) -> Iterator[Event]:
+        """Yield the pieces of an answer, then `Done` or `Failed`, while nothing else is asked."""
+        return self.decoding.alone(prompt, sampling)
+
+    def _beginning(self, turns: Sequence[Turn]) -> list[int]:
+        """Return the tokens up to the first person's words: template and system prompt."""
+        system = [turn for turn in turns[:1] if turn.role == "system"]
+        key = hashlib.sha256(repr(system).encode()).digest()
+        with self._lock:
+            known = self._beginnings.get(key)
+        if known is not None:
+            return known
+        try:
+            known = self.prompts.tokens([*system, Turn("user", MARK)])
+        except BadInputError:
+            known = []  # a template that takes no such conversation: then nothing is in common
+        with self._lock:
+            self._beginnings[key] = known
+            while len(self._beginnings) > MOST_BEGINNINGS:
+                self._beginnings.popitem(last=False)
+        return known
 
 
 def load(folder: Path, active: ActiveModel, settings: Settings) -> Model:
     """Return the active model, its file verified; see `library_view` and `Weights` for errors."""
     template = read_template(folder, active.template_sha256)
     with verified(folder, active.digest, active.chunks_sha256) as source:
-        weights = Weights(source)
-    tokens = context_length(settings.context_tokens or active.context_tokens, weights)
-    threads = settings.threads or default_threads()
-    context = Context(weights, context_tokens=tokens, threads=threads)
-    return Model(weights, context, tokens, template)
-
-
-def context_length(wanted: int, weights: Weights) -> int:
-    """Return the wanted context, at most what the model was trained for (0: all of that)."""
-    return min(wanted or weights.training_context, weights.training_context)
+        placement = plan_for(source, settings, active.context_tokens)
+        weights = Weights(source, model_parameters(placement))
+    return Model(weights, placement, template)

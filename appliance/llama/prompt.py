@@ -8,17 +8,20 @@ tokenized. Not here: dropping old turns, which is for whoever knows the conversa
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 from appliance.errors import BadInputError, ContextOverflowError
+from appliance.llama import tools as tool_rules
 from appliance.llama.rendering import RefusedByTemplateError, Renderer
 from appliance.llama.text import Neutraliser, without_surrogates
+from appliance.llama.tools import Call, Style, Tool
 from appliance.llama.weights import Weights
 
-Role = Literal["system", "user", "assistant"]
-ROLES: tuple[Role, ...] = ("system", "user", "assistant")
+Role = Literal["system", "user", "assistant", "tool"]
+ROLES: tuple[Role, ...] = ("system", "user", "assistant", "tool")
 MAX_TURNS = 4096
 # No language needs more bytes per token in any common vocabulary; runs of blanks might, rarely.
 BYTES_PER_TOKEN = 16
@@ -34,10 +37,16 @@ CHATML = (
 
 @dataclass(frozen=True)
 class Turn:
-    """One message of a conversation, text only."""
+    """One message of a conversation; a tool's result names the call that it answers."""
 
     role: Role
     content: str
+    calls: tuple[Call, ...] = ()
+    call_id: str | None = None
+
+    @property
+    def uses_tools(self) -> bool:
+        return bool(self.calls) or self.role == "tool"
 
 
 def parse_turns(value: object) -> tuple[Turn, ...]:
@@ -53,9 +62,15 @@ def _turn(item: object) -> Turn:
     role, content = item.get("role"), item.get("content")
     if role not in ROLES:
         raise BadInputError(f"the role of a message must be one of {', '.join(ROLES)}")
+    calls = tool_rules.parse_calls(item.get("tool_calls"))
+    if calls and role != "assistant":
+        raise BadInputError("only a message of the assistant can have tool_calls")
+    if content is None and calls:
+        content = ""
     if not isinstance(content, str):
         raise BadInputError("the content of a message must be a text")
-    return Turn(role, without_surrogates(content))
+    answered = tool_rules.parse_id(item.get("tool_call_id")) if role == "tool" else None
+    return Turn(role, without_surrogates(content), calls, answered)
 
 
 class PromptWriter:
@@ -69,6 +84,7 @@ class PromptWriter:
         own = template or weights.metadata("tokenizer.chat_template")
         template = own or CHATML
         self.brings_template = own is not None
+        self.tool_style: Style | None = tool_rules.style_of(template)
         self._weights = weights
         self._context = context_tokens
         self._neutralise = Neutraliser(weights.control_texts(template))
@@ -79,9 +95,69 @@ class PromptWriter:
             template, eos=weights.text_of(weights.eos), bos=weights.text_of(weights.bos)
         )
 
-    def write(self, turns: Sequence[Turn], max_tokens: int) -> list[int]:
+    def write(
+        self, turns: Sequence[Turn], max_tokens: int, tools: Sequence[Tool] = ()
+    ) -> list[int]:
         """Return the prompt's tokens; raise ContextOverflowError when no answer would fit."""
-        tokens = self.tokens(turns)
+        return self._fitting(self.tokens(turns, tools), max_tokens)
+
+    def write_text(self, text: str, max_tokens: int) -> list[int]:
+        """Return the tokens of a text that is continued as it stands, without a template."""
+        return self._fitting(self.text_tokens(text), max_tokens)
+
+    def tokens(self, turns: Sequence[Turn], tools: Sequence[Tool] = ()) -> list[int]:
+        """Return the tokens of the rendered conversation, the answer's opening included."""
+        self._bound(_size(turns, tools))
+        return self._tokens(self.render(turns, tools))
+
+    def text_tokens(self, text: str) -> list[int]:
+        """Return the tokens of a text, the opening one included, no other control token."""
+        text = without_surrogates(text)
+        self._bound(len(text.encode()))
+        return self._tokens(self._neutralise(text))
+
+    def _tokens(self, prompt: str) -> list[int]:
+        tokens = self._weights.tokenize(prompt)
+        # A template may write the opening token itself; a second one would confuse the model.
+        if self._weights.adds_bos and tokens[:1] != [self._weights.bos]:
+            tokens.insert(0, self._weights.bos)
+        return tokens
+
+    def render(self, turns: Sequence[Turn], tools: Sequence[Tool] = ()) -> str:
+        """Return the conversation as the model's template writes it, messages made safe.
+
+        Raises BadInputError in the template's words, EngineUnavailableError beyond its limits.
+        """
+        if self.tool_style is None and (tools or any(turn.uses_tools for turn in turns)):
+            raise tool_rules.unknown_tools()
+        safe = [replace(turn, content=self._neutralise(turn.content)) for turn in turns]
+        try:
+            return self._format(safe, tools)
+        except RefusedByTemplateError as error:
+            folded = _fold_system(safe)
+            if folded is None:
+                raise _refused(error) from error
+        try:
+            return self._format(folded, tools)
+        except RefusedByTemplateError as error:
+            raise _refused(error) from error
+
+    def _format(self, turns: Sequence[Turn], tools: Sequence[Tool]) -> str:
+        names = {call.id: call.name for turn in turns for call in turn.calls}
+        messages = [self._message(turn, names) for turn in turns]
+        offered = tool_rules.offered(tools, self._neutralise)
+        return self._renderer.render(messages, self._most_characters, offered)
+
+    def _message(self, turn: Turn, names: Mapping[str, str]) -> dict[str, Any]:
+        message: dict[str, Any] = {"role": turn.role, "content": turn.content}
+        if turn.calls:
+            message["tool_calls"] = tool_rules.called(turn.calls, self.tool_style, self._neutralise)
+        if turn.call_id is not None:
+            message["tool_call_id"] = tool_rules.shown_id(turn.call_id, self.tool_style)
+            message["name"] = names.get(turn.call_id, "tool")
+        return message
+
+    def _fitting(self, tokens: list[int], max_tokens: int) -> list[int]:
         least = min(max_tokens, LEAST_ANSWER, max(1, self._context // 8))
         if len(tokens) + least > self._context:
             raise ContextOverflowError(
@@ -90,45 +166,22 @@ class PromptWriter:
             )
         return tokens
 
-    def tokens(self, turns: Sequence[Turn]) -> list[int]:
-        """Return the tokens of the rendered conversation, the answer's opening included."""
-        self._bound(turns)
-        prompt = self.render(turns)
-        tokens = self._weights.tokenize(prompt)
-        # A template may write the opening token itself; a second one would confuse the model.
-        if self._weights.adds_bos and tokens[:1] != [self._weights.bos]:
-            tokens.insert(0, self._weights.bos)
-        return tokens
-
-    def render(self, turns: Sequence[Turn]) -> str:
-        """Return the conversation as the model's template writes it, messages made safe.
-
-        Raises BadInputError in the template's words, EngineUnavailableError beyond its limits.
-        """
-        safe = [Turn(turn.role, self._neutralise(turn.content)) for turn in turns]
-        try:
-            return self._format(safe)
-        except RefusedByTemplateError as error:
-            folded = _fold_system(safe)
-            if folded is None:
-                raise _refused(error) from error
-        try:
-            return self._format(folded)
-        except RefusedByTemplateError as error:
-            raise _refused(error) from error
-
-    def _format(self, turns: Sequence[Turn]) -> str:
-        messages = [{"role": turn.role, "content": turn.content} for turn in turns]
-        return self._renderer.render(messages, self._most_characters)
-
-    def _bound(self, turns: Sequence[Turn]) -> None:
+    def _bound(self, size: int) -> None:
         """Refuse what is too long by its bytes alone, so that a huge line costs nothing."""
-        size = sum(len(turn.content.encode()) for turn in turns)
         if size > self._most_bytes:
             raise ContextOverflowError(
                 f"the conversation has {size} bytes; this model holds {self._context} tokens, "
                 f"at most {self._most_bytes} bytes; nothing was asked"
             )
+
+
+def _size(turns: Sequence[Turn], tools: Sequence[Tool]) -> int:
+    """Return the bytes of everything that a caller brought."""
+    calls = sum(len(call.arguments.encode()) for turn in turns for call in turn.calls)
+    schemas = sum(
+        len(tool.description.encode()) + len(json.dumps(tool.parameters)) for tool in tools
+    )
+    return sum(len(turn.content.encode()) for turn in turns) + calls + schemas
 
 
 def _refused(error: Exception) -> BadInputError:
@@ -142,4 +195,4 @@ def _fold_system(turns: Sequence[Turn]) -> list[Turn] | None:
     """Move the system prompt into the first user message, for families that know no system."""
     if len(turns) < 2 or turns[0].role != "system" or turns[1].role != "user":
         return None
-    return [Turn("user", f"{turns[0].content}\n\n{turns[1].content}"), *turns[2:]]
+    return [replace(turns[1], content=f"{turns[0].content}\n\n{turns[1].content}"), *turns[2:]]

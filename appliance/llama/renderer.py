@@ -4,7 +4,7 @@ Started by `rendering` only, with the template in its first message. Imports the
 and Jinja alone. One JSON object per line, in and out:
 
     in   {"template", "eos", "bos"}           out  {"ready": true}
-    in   {"messages": [...], "most": bytes}   out  {"prompt": text}
+    in   {"messages", "tools", "most"}        out  {"prompt": text}
 
 or `{"refused": why}`: the template is not valid, or refuses the conversation in its own words.
 Any other end means that a limit was hit: processor time per message, memory, open files.
@@ -105,7 +105,6 @@ def _compiled(sent: Mapping[str, Any]) -> dict[str, Any]:
         add_generation_prompt=True,
         functions=None,
         function_call=None,
-        tools=None,
         tool_choice=None,
         raise_exception=_refuse,
         strftime_now=_now,
@@ -117,7 +116,7 @@ def _rendered(template: jinja2.Template, line: bytes) -> dict[str, Any]:
     sent = json.loads(line)
     prompt: list[str] = []
     room: int = sent["most"]
-    for piece in template.generate(messages=sent["messages"]):
+    for piece in template.generate(messages=sent["messages"], tools=sent["tools"]):
         room -= len(piece)
         if room < 0:
             return {"refused": f"it writes more than {sent['most']} characters"}

@@ -58,15 +58,23 @@ class Renderer:
                 f"the model's chat template is not valid: {error}; it was not loaded"
             ) from error
 
-    def render(self, messages: Sequence[dict[str, str]], most: int) -> str:
+    def render(
+        self,
+        messages: Sequence[dict[str, Any]],
+        most: int,
+        tools: Sequence[dict[str, Any]] = (),
+    ) -> str:
         """Return the conversation as the template writes it, at most `most` characters.
 
+        `tools` as templates expect them, JSON Schema and all.
         Raises RefusedByTemplateError, or EngineUnavailableError when a limit ended it.
         """
         with self._lock:
             child = self._running()
+            # Without tools, templates expect none rather than an empty list.
+            asked = {"messages": list(messages), "tools": list(tools) or None, "most": most}
             try:
-                return str(child.ask({"messages": list(messages), "most": most})["prompt"])
+                return str(child.ask(asked)["prompt"])
             except EngineUnavailableError:
                 self._child = None
                 raise

@@ -1,53 +1,282 @@
-"""Who is served next: strictly first come, first served, one at a time, with a bounded queue.
+"""Which request runs in which sequence, what it reuses, and what goes into the next step.
 
-Pure: tickets are numbers that the caller chooses, and nothing here waits. Batching several
-requests into one decode step, and fairness per person, are not here yet.
+Pure: it knows tokens and numbers, no llama.cpp. One memory of `pool` cells is shared by all
+sequences. Guarantees:
+
+- What is admitted always fits: its prompt and its longest answer are reserved before it begins,
+  and finished conversations that are kept for reuse give way first.
+- A beginning that another request holds or is about to compute is computed once: whoever comes
+  second waits for the first to get there, in its slot, and copies.
+- In each step every running answer moves on by one token; what is left of the step's room is
+  shared out equally among the prompts that are being read.
+
+Not here: time (`pace`), who is next (`queueing`), what may be shared (`prefixes`).
 """
 
 from __future__ import annotations
 
-from appliance.errors import EngineUnavailableError
+from dataclasses import dataclass, field
+
+from appliance.llama.prefixes import Held, Prompt
+from appliance.llama.queueing import Queue, Waiter
+from appliance.llama.sequences import Copy, Sequences
+
+# Waiting for less than this is not worth it: reading it costs less than a step.
+LEAST_AWAITED = 24
+# A seed promises the same answer only when the prompt is read in the same pieces each time.
+SEEDED_PIECE = 64
 
 
-class Fifo:
-    """Admission in order of arrival. `position` counts the requests still waiting before one."""
+@dataclass(frozen=True)
+class Request:
+    """What the scheduler needs of a request; `most` is the longest answer, in tokens."""
 
-    def __init__(self, capacity: int) -> None:
-        self._capacity = capacity
-        self._waiting: list[int] = []
-        self._running: int | None = None
+    ticket: int
+    person: str
+    prompt: Prompt
+    most: int
+    seeded: bool = False
 
     @property
-    def running(self) -> int | None:
-        return self._running
+    def cells(self) -> int:
+        return len(self.prompt) + self.most
+
+
+@dataclass(frozen=True)
+class Part:
+    """Tokens of one request in a step: `tokens` from position `start` on, in `sequence`.
+
+    `reads`: they are of its prompt; `last`: the token after them is wanted.
+    """
+
+    ticket: int
+    sequence: int
+    start: int
+    tokens: tuple[int, ...]
+    reads: bool
+    last: bool
+
+
+@dataclass(frozen=True)
+class Step:
+    """What is to be done now, in this order: forget, copy, compute."""
+
+    forget: tuple[int, ...]
+    copies: tuple[Copy, ...]
+    parts: tuple[Part, ...]
 
     @property
-    def waiting(self) -> tuple[int, ...]:
-        return tuple(self._waiting)
+    def answers(self) -> int:
+        return sum(not part.reads for part in self.parts)
 
-    def admit(self, ticket: int) -> None:
-        """Put `ticket` at the end; raise EngineUnavailableError when the queue is full."""
-        if len(self._waiting) >= self._capacity:
-            raise EngineUnavailableError(
-                f"{len(self._waiting)} requests are waiting already; this one was not taken",
-                hint="try again in a minute",
-            )
-        self._waiting.append(ticket)
+    @property
+    def prompt_tokens(self) -> int:
+        return sum(len(part.tokens) for part in self.parts if part.reads)
 
-    def start(self) -> int | None:
-        """Let the first one run and return it; None while another runs or nobody waits."""
-        if self._running is not None or not self._waiting:
-            return None
-        self._running = self._waiting.pop(0)
-        return self._running
+
+@dataclass
+class Running:
+    """A request in a slot. `awaits`: the sequence that is computing what this one will copy."""
+
+    request: Request
+    sequence: int
+    held: Held
+    awaits: int | None = None
+    begun: bool = False
+    prompt: list[int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.prompt = list(self.request.prompt.tokens)
+
+    @property
+    def reads(self) -> bool:
+        return self.held.computed < len(self.prompt)
+
+
+class Scheduler:
+    """Slots, sequences and cells of one context; used by one thread at a time.
+
+    `slots`: requests that run at once. `kept`: finished conversations held for reuse. `shares`
+    is false for models whose memory cannot be cut at any place.
+    """
+
+    def __init__(
+        self, *, slots: int, pool: int, kept: int, waiting: int, shares: bool = True
+    ) -> None:
+        self._slots = slots
+        self._pool = pool
+        self._shares = shares
+        self._queue = Queue(waiting)
+        self._requests: dict[int, Request] = {}
+        self._running: dict[int, Running] = {}
+        self._sequences = Sequences(slots, kept if shares else 0)
+
+    @property
+    def running(self) -> int:
+        return len(self._running)
+
+    @property
+    def waiting(self) -> int:
+        return len(self._queue)
+
+    @property
+    def answering(self) -> int:
+        """How many answers are being written, prompts that are still read aside."""
+        return sum(not run.reads for run in self._running.values())
+
+    def is_running(self, ticket: int) -> bool:
+        return ticket in self._running
+
+    def submit(self, request: Request) -> None:
+        """Queue a request; raise EngineUnavailableError when too many wait."""
+        self._queue.add(Waiter(request.ticket, request.person))
+        self._requests[request.ticket] = request
+
+    def positions(self) -> dict[int, int]:
+        """Return for each one that waits how many go before it."""
+        return {waiter.ticket: place for place, waiter in enumerate(self._queue.order())}
 
     def leave(self, ticket: int) -> None:
-        """Forget `ticket`, whether it runs or waits; one that left before is no error."""
-        if self._running == ticket:
-            self._running = None
-        elif ticket in self._waiting:
-            self._waiting.remove(ticket)
+        """Forget a request wherever it stands; what it computed may be kept for reuse."""
+        if self._queue.drop(ticket):
+            del self._requests[ticket]
+            return
+        run = self._running.pop(ticket, None)
+        if run is None:
+            return
+        self._queue.end(run.request.person)
+        del run.held.tokens[run.held.computed :]
+        others = (other.held for other in self._running.values())
+        self._sequences.keep(run.sequence, run.held, others)
 
-    def position(self, ticket: int) -> int | None:
-        """Return how many wait before `ticket` (0: it is next), or None if it does not wait."""
-        return self._waiting.index(ticket) if ticket in self._waiting else None
+    def admit(self) -> list[int]:
+        """Let those begin for whom there is a slot and room; return their tickets."""
+        begun = []
+        for waiter in self._queue.order():
+            request = self._requests[waiter.ticket]
+            if len(self._running) >= self._slots or not self._make_room(request):
+                break  # strictly in turn: whoever needs less room does not overtake
+            self._queue.begin(waiter)
+            del self._requests[waiter.ticket]
+            self._begin(request)
+            begun.append(waiter.ticket)
+        return begun
+
+    def step(self, budget: int) -> Step:
+        """Return what to compute next with at most `budget` prompt tokens (at least one)."""
+        for run in self._running.values():
+            self._match(run)
+        parts = [self._answer_part(run) for run in self._running.values() if not run.reads]
+        readers = [run for run in self._running.values() if run.reads and run.awaits is None]
+        alone = len(self._running) == 1
+        parts += self._prompt_parts(readers, budget, alone=alone)
+        return Step(*self._sequences.due(), tuple(parts))
+
+    def done(self, step: Step) -> None:
+        """Note that a step was computed."""
+        for part in step.parts:
+            self._running[part.ticket].held.computed += len(part.tokens)
+
+    def chosen(self, ticket: int, token: int) -> None:
+        """Note the next token of an answer; it is computed in the next step."""
+        self._running[ticket].held.tokens.append(token)
+
+    def forget_all(self) -> None:
+        """Note that the memory is empty, after a fault; nothing runs any more."""
+        for run in list(self._running.values()):
+            self._queue.end(run.request.person)
+        self._running.clear()
+        self._sequences.clear()
+
+    # --- room
+
+    def _make_room(self, request: Request) -> bool:
+        """Tell whether a request fits, letting go of kept conversations where that helps."""
+        reserved = sum(run.request.cells for run in self._running.values())
+        if reserved + request.cells > self._pool:
+            return False
+        spare = self._pool - reserved - request.cells
+        if self._sequences.kept_tokens > spare:
+            useful = self._best(request, list(request.prompt.tokens))[0]
+            self._sequences.shrink(spare, useful)
+        return True
+
+    # --- beginnings in common
+
+    def _begin(self, request: Request) -> None:
+        held = Held(request.person, request.prompt.public, list(request.prompt.tokens))
+        self._running[request.ticket] = Running(request, self._sequences.take(), held)
+
+    def _match(self, run: Running) -> None:
+        """Decide once what a fresh request copies, as soon as it is there to be copied."""
+        if run.begun:
+            return
+        source, length = self._best(run.request, run.prompt, besides=run.sequence)
+        awaited, more = self._coming(run)
+        if awaited is not None and more >= length + LEAST_AWAITED:
+            run.awaits = awaited
+            return
+        run.awaits, run.begun = None, True
+        if source is not None and length:
+            self._sequences.copy(Copy(source, run.sequence, length))
+            run.held.computed = length
+
+    def _best(
+        self, request: Request, tokens: list[int], besides: int = -1
+    ) -> tuple[int | None, int]:
+        """Return the sequence that holds most of a prompt already, and how much."""
+        best: tuple[int | None, int] = (None, 0)
+        if not self._shares or request.seeded:
+            return best
+        for sequence, held in self._holders():
+            if sequence != besides and held.computed > best[1]:
+                length = min(
+                    held.offers(request.person, tokens, request.prompt.public), held.computed
+                )
+                if length > best[1]:
+                    best = (sequence, length)
+        return best
+
+    def _coming(self, run: Running) -> tuple[int | None, int]:
+        """Return the sequence that is computing most of a prompt, and how much that will be."""
+        best: tuple[int | None, int] = (None, 0)
+        if not self._shares or run.request.seeded:
+            return best
+        for other in self._running.values():
+            if other is run or not other.begun or not other.reads or other.request.seeded:
+                continue
+            length = other.held.offers(run.request.person, run.prompt, run.request.prompt.public)
+            if length > max(best[1], other.held.computed):
+                best = (other.sequence, length)
+        return best
+
+    def _holders(self) -> list[tuple[int, Held]]:
+        running = [(run.sequence, run.held) for run in self._running.values() if run.begun]
+        return [*self._sequences.kept.items(), *running]
+
+    # --- parts of a step
+
+    def _answer_part(self, run: Running) -> Part:
+        start = run.held.computed
+        tokens = tuple(run.held.tokens[start:])
+        return Part(run.request.ticket, run.sequence, start, tokens, reads=False, last=True)
+
+    def _prompt_parts(self, readers: list[Running], budget: int, *, alone: bool) -> list[Part]:
+        parts: list[Part] = []
+        left = budget
+        # The shortest first, so that what it does not need goes to the others.
+        ordered = sorted(readers, key=lambda run: len(run.prompt) - run.held.computed)
+        for number, run in enumerate(ordered):
+            size = max(1, left // (len(ordered) - number))
+            if alone and run.request.seeded:
+                size = SEEDED_PIECE
+            start = run.held.computed
+            tokens = tuple(run.prompt[start : start + size])
+            left -= len(tokens)
+            last = start + len(tokens) == len(run.prompt)
+            parts.append(
+                Part(run.request.ticket, run.sequence, start, tokens, reads=True, last=last)
+            )
+            if left <= 0:
+                break
+        return parts

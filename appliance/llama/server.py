@@ -4,13 +4,15 @@ Guarantee: every request gets an answer or an error with a code; a caller who le
 engine within one token, or within a heartbeat while the prompt is read. Prompts and answers are
 never logged. Not here: users, policy, the record; whoever can open the socket may ask.
 
-Routes: POST /v1/chat/completions, POST /tokenize, GET /status, GET /healthz.
+Routes: POST /v1/chat/completions, /v1/completions, /v1/embeddings and /tokenize; GET /status and
+/healthz; POST /threads {"threads"}, by which the manager shares out the processors.
 """
 
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from flask import Flask, Response, jsonify, request
@@ -19,16 +21,25 @@ from appliance.clock import Clock, System, new_id
 from appliance.config import Engine as Settings
 from appliance.errors import BadInputError, EngineUnavailableError
 from appliance.llama import sampling as sampling_rules
-from appliance.llama.events import Done, Failed, Piece, Waiting, Working
+from appliance.llama.asking import (
+    counted,
+    read_chat,
+    read_completion,
+    read_embedding,
+    submitted,
+)
+from appliance.llama.embeddings import Embedder
+from appliance.llama.events import Called, Done, Event, Failed, Piece, Waiting, Working
 from appliance.llama.library_view import ActiveModel
 from appliance.llama.model import Model
-from appliance.llama.prompt import parse_turns
 from appliance.llama.refusing import WrongModel, add_errors, json_body
-from appliance.llama.wire import DONE, Answer, comment, error_body, event
+from appliance.llama.replies import ChatAnswer, CompletionAnswer, embeddings
+from appliance.llama.wire import DONE, comment, error_body, event
 from appliance.llama.worker import Job, Worker
 
 MAX_BODY_BYTES = 16 * 1_048_576
 HEARTBEAT_S = 0.5
+MOST_THREADS = 1_024
 
 
 def create_app(
@@ -46,6 +57,7 @@ def create_app(
     add_errors(app)
     _add_state_routes(app, worker)
     _add_model_routes(app, worker, settings, clock or System())
+    _add_embedding_route(app, worker)
     worker.start()
     return app
 
@@ -59,6 +71,14 @@ def _add_state_routes(app: Flask, worker: Worker) -> None:
     def status() -> Response:
         return jsonify(_status(worker))
 
+    @app.post("/threads")
+    def threads() -> Response:
+        count = json_body().get("threads")
+        if type(count) is not int or not 1 <= count <= MOST_THREADS:
+            raise BadInputError(f"threads must lie between 1 and {MOST_THREADS}")
+        worker.use_threads(count)
+        return jsonify(ok=True)
+
 
 def _add_model_routes(app: Flask, worker: Worker, settings: Settings, clock: Clock) -> None:
     limits = sampling_rules.Limits(settings.max_answer_tokens, settings.temperature_percent / 100)
@@ -67,27 +87,63 @@ def _add_model_routes(app: Flask, worker: Worker, settings: Settings, clock: Clo
     def tokenize() -> Response:
         body = json_body()
         model = _named(worker, body["model"]) if "model" in body else _loaded(worker)
-        turns = parse_turns(body.get("messages"))
-        return jsonify(tokens=model.count(turns), context=model.context_tokens)
+        return jsonify(tokens=counted(model, body), context=model.context_tokens)
 
     @app.post("/v1/chat/completions")
     def chat() -> Response:
         body = json_body()
-        stream = body.get("stream", False)
-        if not isinstance(stream, bool):
-            raise BadInputError("stream must be true or false")
-        sampling = sampling_rules.parse(body, limits)
-        turns = parse_turns(body.get("messages"))
+        stream = _streams(body)
+        asked = read_chat(body, limits)
         model = _named(worker, body.get("model"))
-        job = worker.submit(model, model.prepare(turns, sampling), sampling)
-        answer = Answer(new_id("chatcmpl"), int(clock.now()), model.digest)
-        if not stream:
-            return _whole(job, answer)
-        response = Response(_stream(job, answer), mimetype="text/event-stream")
-        # Also when the caller left before the first event: then the generator never started.
-        response.call_on_close(job.cancel)
-        response.headers["Cache-Control"] = "no-store"
-        return response
+        job = submitted(worker, model, asked)
+        answer = ChatAnswer(new_id("chatcmpl"), int(clock.now()), model.digest)
+        return _reply(asked.read(job.events(HEARTBEAT_S), model), job, answer, stream)
+
+    @app.post("/v1/completions")
+    def complete() -> Response:
+        body = json_body()
+        stream = _streams(body)
+        asked = read_completion(body, limits)
+        model = _named(worker, body.get("model"))
+        job = submitted(worker, model, asked)
+        answer = CompletionAnswer(new_id("cmpl"), int(clock.now()), model.digest)
+        return _reply(job.events(HEARTBEAT_S), job, answer, stream)
+
+
+def _add_embedding_route(app: Flask, worker: Worker) -> None:
+    """Begin with embeddings when somebody asks for the first; most models never need them."""
+    lock = threading.Lock()
+    ready: list[Embedder] = []
+
+    @app.post("/v1/embeddings")
+    def embed() -> Response:
+        body = json_body()
+        texts = read_embedding(body)
+        model = _named(worker, body.get("model"))
+        with lock:
+            if not ready:
+                ready.append(Embedder(model.weights))
+        found = ready[0].embed(texts)
+        return jsonify(embeddings(found.vectors, found.tokens, model.digest))
+
+
+def _streams(body: Mapping[str, object]) -> bool:
+    stream = body.get("stream", False)
+    if not isinstance(stream, bool):
+        raise BadInputError("stream must be true or false")
+    return stream
+
+
+def _reply(
+    events: Iterator[Event], job: Job, answer: ChatAnswer | CompletionAnswer, stream: bool
+) -> Response:
+    if not stream:
+        return _whole(events, job, answer)
+    response = Response(_stream(events, answer), mimetype="text/event-stream")
+    # Also when the caller left before the first event: then the generator never started.
+    response.call_on_close(job.cancel)
+    response.headers["Cache-Control"] = "no-store"
+    return response
 
 
 def _status(worker: Worker) -> dict[str, object]:
@@ -99,6 +155,8 @@ def _status(worker: Worker) -> dict[str, object]:
         "waiting": waiting,
         "running": running,
         "detail": state.detail,
+        "slots": worker.slots,
+        "steps": worker.steps,
     }
 
 
@@ -120,33 +178,35 @@ def _named(worker: Worker, digest: object) -> Model:
     return model
 
 
-def _stream(job: Job, answer: Answer) -> Iterator[bytes]:
+def _stream(events: Iterator[Event], answer: ChatAnswer | CompletionAnswer) -> Iterator[bytes]:
     """Yield the events of an answer. Every write doubles as a check that somebody listens."""
-    yield answer.chunk({"role": "assistant", "content": ""})
-    for item in job.events(HEARTBEAT_S):
+    yield from answer.opening()
+    for item in events:
         match item:
             case Waiting(position):
                 yield comment(f"queued {position}")
             case Working():
                 yield comment("working")
-            case Piece(text):
-                yield answer.chunk({"content": text})
+            case Piece():
+                yield answer.piece(item)
+            case Called():
+                yield answer.call(item)
             case Done():
-                yield answer.chunk({}, item)
+                yield answer.end(item)
                 yield DONE
             case Failed(error):
                 yield event(error_body(error))
 
 
-def _whole(job: Job, answer: Answer) -> Response:
-    pieces: list[str] = []
+def _whole(events: Iterator[Event], job: Job, answer: ChatAnswer | CompletionAnswer) -> Response:
+    parts: list[Piece | Called] = []
     try:
-        for item in job.events(HEARTBEAT_S):
+        for item in events:
             match item:
-                case Piece(text):
-                    pieces.append(text)
+                case Piece() | Called():
+                    parts.append(item)
                 case Done():
-                    return jsonify(answer.whole("".join(pieces), item))
+                    return jsonify(answer.whole(parts, item))
                 case Failed(error):
                     raise error
             if _caller_left():

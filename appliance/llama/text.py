@@ -25,6 +25,9 @@ _KNOWN_MARKERS = (
     r"\[/?INST\]",
     r"<</?SYS>>",
     r"<(?:start|end)_of_turn>",
+    # What wraps calls of tools and their results.
+    r"</?tool_(?:call|response)>",
+    r"\[/?(?:TOOL_CALLS|TOOL_RESULTS|AVAILABLE_TOOLS)\]",
 )
 
 

@@ -22,10 +22,12 @@ _SPECIAL = api.LLAMA_TOKEN_ATTR_CONTROL | api.LLAMA_TOKEN_ATTR_UNKNOWN
 class Weights:
     """One model file in memory (mapped, so that its pages are shared and loaded on demand)."""
 
-    def __init__(self, source: VerifiedWeights) -> None:
+    def __init__(
+        self, source: VerifiedWeights, parameters: api.llama_model_params | None = None
+    ) -> None:
         """Load; raise EngineUnavailableError when llama.cpp cannot use the file."""
         log.start_backend()
-        parameters = api.llama_model_default_params()
+        parameters = parameters or api.llama_model_default_params()
         parameters.load_mode = api.LLAMA_LOAD_MODE_MMAP
         self.digest = source.digest
         self.model = api.llama_model_load_from_file(source.path.encode(), parameters)
@@ -39,6 +41,7 @@ class Weights:
         source.require_unchanged()
         self.vocabulary = api.llama_model_get_vocab(self.model)
         self.training_context = int(api.llama_model_n_ctx_train(self.model))
+        self._pieces: dict[int, bytes] = {}
         self._read_vocabulary()
         self._require_usable()
 
@@ -108,6 +111,12 @@ class Weights:
 
     def piece(self, token: int) -> bytes:
         """Return the bytes that `token` adds to an answer; none for a control token."""
+        known = self._pieces.get(token)
+        if known is None:
+            known = self._pieces[token] = self._read_piece(token)
+        return known
+
+    def _read_piece(self, token: int) -> bytes:
         room = 64
         while True:
             buffer = ctypes.create_string_buffer(room)

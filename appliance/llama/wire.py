@@ -1,14 +1,13 @@
-"""The engine's answers as bytes: OpenAI's JSON and server-sent events.
+"""What all answers of the engine are written with: events, usage, errors.
 
-Pure. Source: OpenAI's API reference for chat completions; the HTML standard's "Server-sent
-events". JSON is ASCII, so that no character of an answer can be taken for the end of a line.
+Pure. Source: the HTML standard's "Server-sent events"; OpenAI's API reference for errors. JSON is
+ASCII, so that no character of an answer can be taken for the end of a line.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from appliance.errors import (
     ApplianceError,
@@ -29,36 +28,6 @@ STATUS: tuple[tuple[type[ApplianceError], int], ...] = (
     (ConflictError, 409),
     (UnavailableError, 503),
 )
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What all chunks of one answer have in common; `created` is in whole seconds."""
-
-    identifier: str
-    created: int
-    digest: str
-
-    def chunk(self, delta: Mapping[str, str], done: Done | None = None) -> bytes:
-        """Return one event; the last one carries the finish reason and the usage."""
-        choice = {"index": 0, "delta": delta, "finish_reason": done.reason if done else None}
-        body = self._body("chat.completion.chunk", choice)
-        return event({**body, "usage": usage(done)} if done else body)
-
-    def whole(self, text: str, done: Done) -> dict[str, object]:
-        """Return the body of an answer that was not streamed."""
-        message = {"role": "assistant", "content": text}
-        choice = {"index": 0, "message": message, "finish_reason": done.reason}
-        return {**self._body("chat.completion", choice), "usage": usage(done)}
-
-    def _body(self, kind: str, choice: Mapping[str, object]) -> dict[str, object]:
-        return {
-            "id": self.identifier,
-            "object": kind,
-            "created": self.created,
-            "model": self.digest,
-            "choices": [choice],
-        }
 
 
 def usage(done: Done) -> dict[str, int]:

@@ -1,9 +1,10 @@
-"""The one thread that owns the model: loads it, answers in order, lets go of what is cancelled.
+"""The one thread that owns the model: loads it, takes the steps, lets go of what is cancelled.
 
 Guarantee: a job ends with exactly one of `Done`, `Failed` or silence after `cancel`; nothing a
-job does stops the thread. The model is `ready` only after it has written a token.
-Not here: HTTP. Not here either: a way to survive an abort inside llama.cpp; that ends the
-process, whose manager starts a new one.
+job does stops the thread; a cancelled job's slot is free before the next step. The model is
+`ready` only after it has written a token.
+Not here: HTTP, and what a step holds (`decoding`). Not here either: a way to survive an abort
+inside llama.cpp; that ends the process, whose manager starts a new one.
 """
 
 from __future__ import annotations
@@ -13,22 +14,22 @@ import itertools
 import logging
 import queue
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from appliance.config import Engine as Settings
 from appliance.errors import ApplianceError, EngineUnavailableError, fault_of
-from appliance.llama.context import Cancel, Cancelled
-from appliance.llama.events import Done, Event, Failed, Waiting, Working
+from appliance.llama.answers import AnswerWriter
+from appliance.llama.decoding import Computed, ends
+from appliance.llama.events import Event, Failed, Waiting, Working
 from appliance.llama.library_view import ActiveModel
 from appliance.llama.model import Model, load
+from appliance.llama.prefixes import Prompt
 from appliance.llama.sampling import Sampling
-from appliance.llama.scheduler import Fifo
 
 LOG = logging.getLogger("appliance.llama")
-MOST_WAITING = 256
 STOP_WAIT_S = 5.0
 
 
@@ -41,16 +42,14 @@ class State:
     model: Model | None = None
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Job:
     """One request on its way through the worker; `events` and `cancel` are for its caller."""
 
     ticket: int
-    model: Model
-    prompt: Sequence[int]
-    sampling: Sampling
     forget: Callable[[Job], None]
-    stop: Cancel = field(default_factory=Cancel)
+    cancelled: bool = False
+    place: int | None = None
     inbox: queue.SimpleQueue[Event] = field(default_factory=queue.SimpleQueue)
 
     def events(self, heartbeat_s: float) -> Iterator[Event]:
@@ -64,17 +63,16 @@ class Job:
                 continue
             quiet = event if isinstance(event, Waiting) else Working()
             yield event
-            if isinstance(event, Done | Failed):
+            if ends(event):
                 return
 
     def cancel(self) -> None:
         """End the job wherever it stands; harmless when it has ended already."""
-        self.stop.request()
         self.forget(self)
 
 
 class Worker:
-    """Runs jobs one after another on the one model of this process."""
+    """Runs the jobs of the one model of this process."""
 
     def __init__(self, library: Path, active: ActiveModel, settings: Settings) -> None:
         self._library = library
@@ -82,10 +80,11 @@ class Worker:
         self._settings = settings
         self._changed = threading.Condition()
         self._tickets = itertools.count()
-        self._fifo = Fifo(MOST_WAITING)
         self._jobs: dict[int, Job] = {}
+        self._computing: frozenset[int] = frozenset()
         self._state = State("loading")
         self._closing = False
+        self._threads: int | None = None
         self._thread = threading.Thread(target=self._run, name="llama", daemon=True)
 
     def start(self) -> None:
@@ -103,29 +102,59 @@ class Worker:
     def load_counts(self) -> tuple[int, int]:
         """Return how many requests run and how many wait."""
         with self._changed:
-            return int(self._fifo.running is not None), len(self._fifo.waiting)
+            model = self._state.model
+            return (model.decoding.running, model.decoding.waiting) if model else (0, 0)
 
-    def submit(self, model: Model, prompt: Sequence[int], sampling: Sampling) -> Job:
-        """Queue a prepared prompt; raise EngineUnavailableError when it cannot be taken."""
+    @property
+    def slots(self) -> int:
+        """How many answers can be written at once."""
+        model = self.state.model
+        return model.decoding.slots if model else 0
+
+    @property
+    def steps(self) -> int:
+        """How many steps were computed; one that stands still while requests run is wedged."""
+        model = self.state.model
+        return model.decoding.steps if model else 0
+
+    def submit(self, model: Model, prompt: Prompt, sampling: Sampling, person: str = "") -> Job:
+        """Queue a prepared prompt; raise EngineUnavailableError when it cannot be taken.
+
+        `person` is any word that is the same for all requests of one person: time is shared
+        fairly among people, and what one asked is not reused for another.
+        """
+        # Before the lock: a grammar may take milliseconds to load, and a step would wait for it.
+        writer = model.decoding.writer(prompt, sampling)
+        try:
+            with self._changed:
+                return self._submit(model, person, writer)
+        except BaseException:
+            writer.close()
+            raise
+
+    def _submit(self, model: Model, person: str, writer: AnswerWriter) -> Job:
+        if self._state.model is not model or self._closing:
+            raise _model_gone()
+        job = Job(next(self._tickets), self._cancel)
+        model.decoding.submit(job.ticket, person, writer)
+        self._jobs[job.ticket] = job
+        if model.decoding.running >= model.decoding.slots:
+            self._tell_positions(model)
+        self._changed.notify_all()
+        return job
+
+    def use_threads(self, count: int) -> None:
+        """Compute with so many threads from the next step on: another model wants its part."""
         with self._changed:
-            if self._state.model is not model or self._closing:
-                raise _model_gone()
-            job = Job(next(self._tickets), model, prompt, sampling, self._forget)
-            self._fifo.admit(job.ticket)
-            self._jobs[job.ticket] = job
-            if self._fifo.running is not None or self._fifo.position(job.ticket):
-                self._tell_positions(only=job)
-            self._changed.notify_all()
-            return job
+            self._threads = count
 
     def close(self) -> None:
-        """End the running job and the thread."""
+        """End the running jobs and the thread."""
         with self._changed:
             self._closing = True
-            for ticket in (*self._fifo.waiting, self._fifo.running):
-                if ticket is not None:
-                    self._jobs[ticket].stop.request()
-                    self._jobs[ticket].inbox.put(Failed(_model_gone()))
+            for job in self._jobs.values():
+                job.inbox.put(Failed(_model_gone()))
+            self._abort()
             self._changed.notify_all()
         if self._thread.is_alive():
             self._thread.join(STOP_WAIT_S)
@@ -133,20 +162,91 @@ class Worker:
 
     def _run(self) -> None:
         self._load()
+        model = self.state.model
+        if model is None:
+            return
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._closing or bool(self._fifo.waiting))
+                self._changed.wait_for(lambda: self._closing or bool(self._jobs))
                 if self._closing:
                     return
-                job = self._next_job()
-            if job is not None:
-                self._answer(job)
-                self._forget(job)
+            try:
+                self._take_step(model)
+            except Exception as error:
+                LOG.error("a step failed: %s", fault_of(error))
+                self._end_all(model, f"the engine failed ({type(error).__name__})")
 
-    def _next_job(self) -> Job | None:
-        ticket = self._fifo.start()
-        self._tell_positions()
-        return None if ticket is None else self._jobs[ticket]
+    def _take_step(self, model: Model) -> None:
+        """Let go, let in, compute one step without the lock, and tell what came of it."""
+        with self._changed:
+            self._let_go(model)
+            self._let_in(model)
+            step = model.decoding.plan()
+            self._computing = frozenset(part.ticket for part in step.parts) if step else frozenset()
+            if not self._closing:
+                model.decoding.context.allow()
+            if self._threads is not None:
+                model.decoding.context.use_threads(self._threads)
+                self._threads = None
+            if step is None:
+                if self._jobs:
+                    raise EngineUnavailableError("nothing of what waits fits into the memory")
+                return
+        computed = model.decoding.compute(step)
+        with self._changed:
+            self._computing = frozenset()
+            self._tell(model, computed)
+
+    def _let_go(self, model: Model) -> None:
+        for job in [job for job in self._jobs.values() if job.cancelled]:
+            model.decoding.leave(job.ticket)
+            del self._jobs[job.ticket]
+            LOG.info("a request was cancelled")
+
+    def _let_in(self, model: Model) -> None:
+        begun = model.decoding.admit()
+        for ticket in begun:
+            # At once, so that a caller can tell an answer that began from one that still waited.
+            self._jobs[ticket].inbox.put(Working())
+        if begun or model.decoding.waiting:
+            self._tell_positions(model)
+
+    def _tell(self, model: Model, computed: Computed) -> None:
+        for ticket, event in model.decoding.collect(computed):
+            self._jobs[ticket].inbox.put(event)
+            if ends(event):
+                del self._jobs[ticket]
+
+    def _tell_positions(self, model: Model) -> None:
+        for ticket, place in model.decoding.positions().items():
+            job = self._jobs[ticket]
+            if job.place != place:
+                job.place = place
+                job.inbox.put(Waiting(place))
+
+    def _cancel(self, job: Job) -> None:
+        with self._changed:
+            if self._jobs.get(job.ticket) is not job:
+                return
+            job.cancelled = True
+            # One whose caller left must not hold the others up; with others in the step, it waits
+            # for its end, which is near.
+            if all(self._jobs[ticket].cancelled for ticket in self._computing):
+                self._abort()
+            self._changed.notify_all()
+
+    def _abort(self) -> None:
+        if self._computing and self._state.model is not None:
+            self._state.model.decoding.context.abort()
+
+    def _end_all(self, model: Model, message: str) -> None:
+        """End every job after a fault nobody foresaw; what comes next begins afresh."""
+        with self._changed:
+            for ticket, job in self._jobs.items():
+                job.inbox.put(Failed(EngineUnavailableError(message)))
+                model.decoding.leave(ticket)
+            self._jobs.clear()
+            self._computing = frozenset()
 
     def _load(self) -> None:
         state = self._loaded()
@@ -165,44 +265,6 @@ class Worker:
             return State("empty", f"the model could not be loaded ({type(error).__name__})")
         missing = "" if model.prompts.brings_template else " without a chat template, ChatML used"
         return State("ready", f"{self._active.name} {self._active.version}{missing}", model)
-
-    def _answer(self, job: Job) -> None:
-        # At once, so that a caller can tell an answer that began from one that still waited.
-        job.inbox.put(Working())
-        try:
-            for event in job.model.answer(job.prompt, job.sampling, job.stop):
-                job.inbox.put(event)
-        except Cancelled:
-            LOG.info("a request was cancelled")
-        except ApplianceError as error:
-            job.inbox.put(Failed(error))
-        except Exception as error:
-            LOG.error("a request failed: %s", fault_of(error))
-            failure = EngineUnavailableError(f"the engine failed ({type(error).__name__})")
-            job.inbox.put(Failed(failure))
-
-    def _forget(self, job: Job) -> None:
-        """Take a job that ended, or that waits and is not wanted any more, off the list."""
-        with self._changed:
-            own_thread = threading.current_thread() is self._thread
-            # A running job leaves when its thread lets go of it, not when its caller does.
-            if self._fifo.running == job.ticket and not own_thread:
-                return
-            if job.ticket in self._jobs:
-                waited = self._fifo.position(job.ticket) is not None
-                self._drop(job.ticket)
-                if waited:
-                    self._tell_positions()
-            self._changed.notify_all()
-
-    def _drop(self, ticket: int) -> Job:
-        self._fifo.leave(ticket)
-        return self._jobs.pop(ticket)
-
-    def _tell_positions(self, only: Job | None = None) -> None:
-        for position, ticket in enumerate(self._fifo.waiting):
-            if only is None or ticket == only.ticket:
-                self._jobs[ticket].inbox.put(Waiting(position))
 
 
 def _model_gone() -> EngineUnavailableError:

@@ -13,6 +13,7 @@ from dataclasses import fields
 from importlib import import_module
 from pathlib import Path
 from pkgutil import walk_packages
+from runpy import run_path
 
 import click
 
@@ -42,8 +43,19 @@ MEANING = {
     "gateway.lockout_failures": "Wrong passwords in a row that lock an account.",
     "gateway.lockout_s": "For how many seconds it is locked.",
     "gateway.api_key_days": "Longest life of an API key, in days, and the default.",
-    "engine.threads": "Processor threads of the model. 0: as many as the machine offers.",
-    "engine.context_tokens": "Tokens of context. 0: as many as the model offers.",
+    "engine.kind": "Who answers: `llama` (processes of its own), `ollama` or `openai` (a server).",
+    "engine.url": "Address of that server, inside the site: `http://HOST:PORT`. None for `llama`.",
+    "engine.threads": "Processor threads of the model. 0: as many as this machine has cores.",
+    "engine.slots": "Answers written at once. 0: 16 without a GPU, 32 with one, fewer if need be.",
+    "engine.pool_tokens": "Tokens held for all answers together. 0: as many as memory allows.",
+    "engine.gpu_layers": "Layers of the model on the GPU. -1: as many as fit; 0: none.",
+    "engine.gpu_split": "Shares of several GPUs, such as `3,1`. Empty: by their free memory.",
+    "engine.flash_attention": "`auto`, `on` or `off`. `auto`: wherever the model can use it.",
+    "engine.cache_type": "How tokens are held: `f16`, `q8_0` or `q4_0`, the last in least memory. "
+    "`auto`: `f16`, and `q8_0` where memory is short.",
+    "engine.probe_every_s": "A token is written as a test every so many seconds.",
+    "engine.context_tokens": "Most tokens of one question with its answer. 0: as many as the model "
+    "offers.",
     "engine.max_answer_tokens": "Longest answer, in tokens.",
     "engine.answer_timeout_s": "An answer is ended after so many seconds.",
     "engine.temperature_percent": "Temperature in hundredths. 0: always the likeliest word.",
@@ -129,7 +141,9 @@ ours, exit 1).
 
 def pages() -> dict[Path, str]:
     """Return every generated page by its path."""
+    sizing = run_path(str(HERE / "sizing.py"))
     return {
+        sizing["PAGE"]: sizing["page"](),
         HERE / "command-line.md": command_line(),
         HERE / "configuration.md": configuration(),
         HERE / "exit-codes-and-errors.md": exit_codes_and_errors(),

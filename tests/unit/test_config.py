@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from appliance.config import SECTIONS, Config, load
+from appliance.config.checks import RANGES
 from appliance.errors import ConfigurationError
 
 STATE = Path("/srv/appliance")
@@ -177,3 +178,14 @@ def test_paths_lie_inside_the_state_folder() -> None:
     names = [name for name in dir(type(paths)) if isinstance(getattr(type(paths), name), property)]
     assert len(names) > 5
     assert all(getattr(paths, name).is_relative_to(STATE) for name in names)
+
+
+def test_every_number_has_a_range() -> None:
+    """A new setting cannot be forgotten there."""
+    numbers = {
+        f"{section}.{item.name}"
+        for section, kind in SECTIONS.items()
+        for item in fields(kind)
+        if type(getattr(kind(), item.name)) is int
+    }
+    assert set(RANGES) == numbers

@@ -26,12 +26,17 @@ def ledger(patient: Patient) -> Finding:
 
 
 def engine(patient: Patient) -> Finding:
-    """The engine answers, the active model is ready, and every model's process is named."""
+    """The engine answers, the active models are ready, and every model's process is named."""
     place = OpenAIEngine(uds=patient.paths.engine_socket)
     try:
         status = place.status()
     finally:
         place.close()
+    waiting = [seat for seat in status.seats if seat.role == "active" and seat.state != "ready"]
+    if status.state == "ready" and waiting:
+        names = ", ".join(f"{seat.name} {seat.version}" for seat in waiting)
+        found = f"it is ready, but not {names}" + _models(status)
+        return warn("engine", found, "look again in a minute; then see `appliance model list`")
     if status.state == "ready":
         found = f"it is ready, with {status.context_tokens} tokens of context"
         return ok("engine", found + _models(status))

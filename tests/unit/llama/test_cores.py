@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from appliance.llama import cgroups, cores
 from appliance.llama.cores import default_threads, parse_cpu_max, threads_for
 
 
@@ -34,3 +37,30 @@ def test_cpu_max_is_understood(text: str, cpus: float | None) -> None:
 def test_this_machine_has_a_number() -> None:
     """The real files of the kernel give at least one thread."""
     assert default_threads() >= 1
+
+
+@pytest.mark.parametrize(
+    ("own", "files"),
+    [
+        ("0::/a/b\n", {"a/b/cpu.max": "max 100000", "a/cpu.max": "150000 100000"}),
+        (
+            "3:cpu,cpuacct:/a\n",
+            {"cpu/a/cpu.cfs_quota_us": "150000", "cpu/a/cpu.cfs_period_us": "100000",
+             "cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"},
+        ),
+    ],
+    ids=["version 2", "version 1"],
+)  # fmt: skip
+def test_a_quota_of_a_group_above_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own: str, files: dict[str, str]
+) -> None:
+    """A service without a quota lies in a slice that has one: 1.5 CPUs, so one thread."""
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    (tmp_path / "own").write_text(own)
+    monkeypatch.setattr(cgroups, "CGROUP_FOLDER", tmp_path)
+    monkeypatch.setattr(cgroups, "OWN_CGROUP", tmp_path / "own")
+    monkeypatch.setattr(cores, "CPU_FOLDER", tmp_path / "none")
+    monkeypatch.setattr("os.sched_getaffinity", lambda _pid: {0, 1, 2, 3})
+    assert default_threads() == 1

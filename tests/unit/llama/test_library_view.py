@@ -16,14 +16,18 @@ from tests.simulators.engine_process import put_model
 
 def test_no_active_file_means_no_model(library: Path) -> None:
     """A fresh library has nothing active, and that is no error."""
-    assert read_active(library) is None
+    assert read_active(library) == ()
 
 
 def test_the_active_model_is_read(library: Path) -> None:
-    """Name, version, digest and context come from `active.json`."""
+    """Name, version, digest and context come from `active.json`; a second model may follow."""
     model = {"name": "demo", "version": "2", "digest": "a" * 64, "context_tokens": 256}
     (library / "active.json").write_text(json.dumps({"model": model}))
-    assert read_active(library) == ActiveModel("demo", "2", "a" * 64, 256)
+    first = ActiveModel("demo", "2", "a" * 64, 256)
+    assert read_active(library) == (first,)
+    other = {"name": "other", "version": "1", "digest": "b" * 64}
+    (library / "active.json").write_text(json.dumps({"model": model, "beside": other}))
+    assert read_active(library) == (first, ActiveModel("other", "1", "b" * 64))
 
 
 @pytest.mark.parametrize(
@@ -37,6 +41,7 @@ def test_the_active_model_is_read(library: Path) -> None:
         '{"model": {"name": "a", "version": "1", "digest": "' + "A" * 64 + '"}}',
         '{"model": {"digest": "' + "a" * 64 + '"}}',
         '{"model": ' * 20_000,
+        '{"model": {"name": "a", "version": "1", "digest": "' + "a" * 64 + '"}, "beside": 1}',
     ],
 )
 def test_an_active_file_that_makes_no_sense_is_refused(library: Path, text: str) -> None:

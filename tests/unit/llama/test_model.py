@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from appliance.errors import EngineUnavailableError
-from appliance.llama.context import Cancel, Cancelled
 from appliance.llama.events import Done, Piece
 from appliance.llama.model import Model
 from appliance.llama.prompt import Turn
@@ -28,7 +27,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
 
 def answer(model: Model, text: str, sampling: Sampling) -> tuple[str, Done]:
     prompt = model.prepare([Turn("user", text)], sampling)
-    *pieces, done = model.answer(prompt, sampling, Cancel())
+    *pieces, done = model.answer(prompt, sampling)
     assert isinstance(done, Done)
     return "".join(piece.text for piece in pieces if isinstance(piece, Piece)), done
 
@@ -91,32 +90,20 @@ def test_pieces_hold_whole_characters_only(model: Model) -> None:
     prompt = model.prepare([Turn("user", "hi")], WARM)
     for seed in range(20):
         sampling = Sampling(128, 2.0, 1.0, seed, ())
-        for event in model.answer(prompt, sampling, Cancel()):
+        for event in model.answer(prompt, sampling):
             if isinstance(event, Piece):
                 assert event.text
                 assert event.text.encode()
 
 
-def test_cancel_ends_between_two_tokens(model: Model) -> None:
-    """No further token comes once cancel is requested."""
-    cancel = Cancel()
-    stream = model.answer(model.prepare([Turn("user", "hi")], WARM), WARM, cancel)
-    next(stream)
-    cancel.request()
-    with pytest.raises(Cancelled):
-        list(stream)
-
-
-def test_llama_cpp_itself_stops_when_asked(model: Model) -> None:
-    """The abort callback ends a decode that has begun, and the context works afterwards."""
-    prompt = model.prepare([Turn("user", "something new and long " * 10)], GREEDY)
-    cancel = Cancel()
-    # Only llama.cpp looks at the flag now.
-    cancel.check = lambda: None  # type: ignore[method-assign]
-    cancel.request()
-    with pytest.raises(Cancelled):
-        list(model.answer(prompt, GREEDY, cancel))
-    assert answer(model, "hello", GREEDY)[1].answer_tokens == 12
+def test_a_prompt_says_which_part_is_nobodys_own(model: Model) -> None:
+    """The public part holds template and system prompt, and ends where the person's words begin."""
+    turns = [Turn("system", "be careful"), Turn("user", "hello")]
+    first = model.prepare(turns, GREEDY)
+    other = model.prepare([turns[0], Turn("user", "something else")], GREEDY)
+    assert first.tokens[: first.public] == other.tokens[: other.public]
+    system = model.prompts.render(turns).index("hello")
+    assert first.public == len(model.weights.tokenize(model.prompts.render(turns)[:system])) + 1
 
 
 def test_the_context_is_what_the_model_was_trained_for(model: Model) -> None:

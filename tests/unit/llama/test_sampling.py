@@ -55,6 +55,21 @@ def test_a_longer_answer_than_allowed_is_shortened() -> None:
         ("stop", ["x"] * 9),
         ("stop", "x" * 257),
         ("stop", {"a": 1}),
+        ("top_k", -1),
+        ("top_k", 1_001),
+        ("min_p", 1.1),
+        ("repeat_penalty", 0),
+        ("frequency_penalty", 2.1),
+        ("presence_penalty", "much"),
+        ("logprobs", "yes"),
+        ("logprobs", 21),
+        ("top_logprobs", 3),
+        ("logit_bias", [1]),
+        ("logit_bias", {"one": 1}),
+        ("logit_bias", {"-1": 1}),
+        ("logit_bias", {str(2**31): 1}),
+        ("logit_bias", {str(token): 1 for token in range(1_025)}),
+        ("response_format", {"type": "xml"}),
     ],
 )
 def test_a_value_out_of_range_is_refused_by_name(name: str, value: object) -> None:
@@ -63,7 +78,7 @@ def test_a_value_out_of_range_is_refused_by_name(name: str, value: object) -> No
         parse({name: value}, LIMITS)
 
 
-@pytest.mark.parametrize("name", ["n", "tools", "logprobs", "response_format", "logit_bias"])
+@pytest.mark.parametrize("name", ["n", "best_of", "functions", "audio", "suffix", "prediction"])
 def test_what_is_not_supported_is_refused(name: str) -> None:
     """A wish that would be ignored in silence is refused instead."""
     with pytest.raises(BadInputError, match=name):
@@ -72,4 +87,49 @@ def test_what_is_not_supported_is_refused(name: str) -> None:
 
 def test_neutral_values_of_unsupported_parameters_pass() -> None:
     """Clients that send defaults such as n=1 work."""
-    assert parse({"n": 1, "frequency_penalty": 0.0, "tools": None}, LIMITS)
+    body = {"n": 1, "frequency_penalty": 0.0, "suffix": None, "response_format": {"type": "text"}}
+    assert parse(body, LIMITS) == parse({}, LIMITS)
+
+
+def test_everything_that_changes_a_choice_arrives() -> None:
+    """Filters, penalties and biases are passed on as they were sent."""
+    body = {
+        "top_k": 40,
+        "min_p": 0,
+        "repeat_penalty": 1.1,
+        "frequency_penalty": 0.5,
+        "presence_penalty": -0.5,
+        "logit_bias": {"42": -100, "7": 1.5},
+    }
+    found = parse(body, LIMITS)
+    assert (found.top_k, found.min_p, found.repeat_penalty) == (40, 0.0, 1.1)
+    assert (found.frequency_penalty, found.presence_penalty) == (0.5, -0.5)
+    assert found.logit_bias == ((42, -100.0), (7, 1.5))
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ({}, None),
+        ({"logprobs": False}, None),
+        ({"logprobs": True}, 0),
+        ({"logprobs": True, "top_logprobs": 5}, 5),
+        ({"logprobs": 3}, 3),
+        ({"logprobs": 0}, 0),
+    ],
+)
+def test_both_ways_of_asking_for_logprobs(body: dict[str, object], expected: int | None) -> None:
+    """Conversations say true and a number, continued texts a number alone."""
+    assert parse(body, LIMITS).logprobs == expected
+
+
+def test_a_bias_that_is_no_number_is_refused_by_its_token() -> None:
+    """The error names the token whose bias is wrong."""
+    with pytest.raises(BadInputError, match="42 must be a number from -100 to 100"):
+        parse({"logit_bias": {"42": 101}}, LIMITS)
+
+
+def test_a_stop_text_cannot_cut_an_answer_that_has_to_be_whole() -> None:
+    """An answer by a schema ends where the schema says, so a stop text is refused."""
+    with pytest.raises(BadInputError, match="stop cannot be used"):
+        parse({"stop": "}", "response_format": {"type": "json_object"}}, LIMITS)

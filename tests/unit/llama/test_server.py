@@ -180,6 +180,9 @@ def test_odd_text_gets_an_answer(shared: Running, text: str) -> None:
         {"stream": "yes"},
         {"model": None},
         {"tools": [{}]},
+        {"tool_choice": "required"},
+        {"logit_bias": {"x": 1}},
+        {"n": 2},
     ],
 )
 def test_bad_parameters_are_refused(shared: Running, change: dict[str, Any]) -> None:
