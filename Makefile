@@ -5,7 +5,7 @@ STATE ?= var
 BIN := .venv/bin
 APPLIANCE := $(BIN)/appliance --state $(STATE)
 
-.PHONY: help setup setup-dev run test faults fuzz check format journeys bench docs clean
+.PHONY: help setup setup-dev run test faults soak fuzz check format journeys bench peers docs clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -31,6 +31,9 @@ test: setup-dev ## the tests, with real parts; no browser needed
 faults: setup-dev ## kill the ledger 200 times, fail every write of an import; the tests do less of it
 	APPLIANCE_FAULT_ROUNDS=200 $(BIN)/pytest -n 2 --dist loadfile tests/faults/test_kill_rounds.py tests/faults/test_import_faults.py
 
+soak: setup-dev ## sixteen clients for ten minutes while engines are killed at random
+	$(BIN)/python -m tests.faults.soak --minutes 10 --streams 16
+
 fuzz: setup-dev ## mutated bundles and model headers, by the ten thousand
 	$(BIN)/python -m tests.fuzz.gguf --seconds 30
 	$(BIN)/python -m tests.fuzz.bundles --count 20000 --processes 2
@@ -47,8 +50,20 @@ journeys: setup-dev ## the product in a real browser (Chromium)
 
 bench: bench-record bench-answer bench-bundles ## every benchmark; tables, and JSON in build/bench/
 
-bench-%: setup-dev ## one benchmark by name: record, answer, bundles
+bench-%: setup-dev ## one benchmark by name: record, answer, bundles, serving, gateway
 	@$(BIN)/python -m tests.bench.$*
+
+# Peers that are written in Python have an environment of their own; the rule above does the rest.
+bench-serving bench-gateway: build/bench/venv/.lock
+bench-serving: peers
+
+# What cannot be built here says why and is left out of the tables.
+peers: setup-dev ## the servers of others that ours is compared with, built once
+	@for name in llama-server ollama; do installer/peers/build.sh $$name || true; done
+
+build/bench/venv/.lock: requirements-bench.lock tests/bench/environment.sh | setup-dev
+	@tests/bench/environment.sh
+	@touch $@
 
 docs: setup-dev ## write the generated reference pages anew
 	$(BIN)/python docs/reference/generate.py

@@ -23,8 +23,14 @@ from appliance.errors import NotInitialisedError
 from appliance.identity.searches.store import Searches
 from appliance.identity.store import People
 from appliance.inference.engine import Engine
-from appliance.inference.local_engines import LocalEngines
+from appliance.inference.engine_choice import choose_engine
+from appliance.inference.safe_text import Writing
+from appliance.llama.rendering import RefusedByTemplateError, Renderer
+from appliance.llama.text import Neutraliser
 from appliance.sealing import KeyWrapper
+
+# One way to write a prompt, whichever engine reads it. Neither part loads llama.cpp.
+WRITING = Writing(Neutraliser, Renderer, RefusedByTemplateError)
 
 
 @dataclass(frozen=True)
@@ -89,6 +95,12 @@ def assemble(config: Config, clock: Clock | None = None, ledger: Ledger | None =
         activations=Activations(main),
         pins=Pins(main),
         evaluations=Evaluations(main),
-        engine=LocalEngines(paths.engine_socket, paths.engines),
+        engine=choose_engine(
+            config.engine,
+            library=paths.library,
+            control=paths.engine_socket,
+            sockets=paths.engines,
+            writing=WRITING,
+        ),
         databases=(main, keys),
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,7 +27,14 @@ from appliance.errors import (
 )
 
 MIGRATIONS = Path(__file__).with_name("migrations")
-READING = "appliance_reading"  # execution option of connections that will not write
+# Execution options of connections: one that will not write, and one whose commit need not be
+# on the disk before it returns.
+READING = "appliance_reading"
+NOTING = "appliance_noting"
+SYNCHRONOUS = "appliance_synchronous"
+# Opened ones are kept: making one costs more than most of what is done with it.
+KEPT_CONNECTIONS = 32
+BUSY_S = 5.0
 
 
 class Base(orm.DeclarativeBase):
@@ -42,7 +50,8 @@ class Database:
 
     `session` takes the write lock before its first read, so nothing changes between what it
     reads and what it writes; keep slow work out of it. `reading` sees one moment of the file and
-    waits for nobody.
+    waits for nobody. `writing` and `looking` are the same for statements without objects, where
+    each question passes.
 
     Raises NotInitialisedError when the file is missing: only `create` makes one.
     """
@@ -51,12 +60,20 @@ class Database:
         if not path.exists():
             raise NotInitialisedError(f"the database {path} is missing")
         self.path = path
-        # Transactions are short, and SQLite itself says who waits: a second queue of its own,
-        # with an error of its own, would add nothing.
-        self._engine = sa.create_engine(f"sqlite:///{path}", max_overflow=-1)
+        # The pool makes nobody wait: it would be a queue of its own, with an error of its own.
+        self._engine = sa.create_engine(
+            f"sqlite:///{path}",
+            pool_size=KEPT_CONNECTIONS,
+            max_overflow=-1,
+            pool_use_lifo=True,
+        )
+        # Among threads of this process: SQLite itself lets a second writer sleep and look again,
+        # for longer and longer, while the first is done in a moment.
+        self._writers = threading.Lock()
         event.listen(self._engine, "connect", _prepare)
         event.listen(self._engine, "begin", _begin)
         self._reading = self._engine.execution_options(**{READING: True})
+        self._noting = self._engine.execution_options(**{NOTING: True})
         self._sessions = orm.sessionmaker(self._engine, expire_on_commit=False)
         self._readers = orm.sessionmaker(self._reading, expire_on_commit=False)
 
@@ -83,7 +100,7 @@ class Database:
     @contextlib.contextmanager
     def session(self) -> Iterator[orm.Session]:
         """Yield a session; commits at the end, rolls back on any error."""
-        with _translated(), self._sessions.begin() as session:
+        with _translated(), self._alone(), self._sessions.begin() as session:
             yield session
 
     @contextlib.contextmanager
@@ -91,6 +108,32 @@ class Database:
         """Yield a session for reading; nothing written in it is kept."""
         with _translated(), self._readers() as session:
             yield session
+
+    @contextlib.contextmanager
+    def writing(self, *, durable: bool = True) -> Iterator[sa.Connection]:
+        """Yield a connection; commits at the end, rolls back on any error.
+
+        What was written without `durable` may be gone after a power cut, though not after a
+        crash of this process, and never in part: for what the record can tell again.
+        """
+        engine = self._engine if durable else self._noting
+        with _translated(), self._alone(), engine.begin() as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def looking(self) -> Iterator[sa.Connection]:
+        """Yield a connection for reading; nothing written in it is kept."""
+        with _translated(), self._reading.connect() as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        if not self._writers.acquire(timeout=BUSY_S):
+            raise UnavailableError("the database does not answer: another write takes too long")
+        try:
+            yield
+        finally:
+            self._writers.release()
 
     def connect(self) -> contextlib.AbstractContextManager[sa.Connection]:
         """Return a plain connection, for checks of the file itself."""
@@ -107,8 +150,16 @@ def _plain(path: Path) -> str:
 def _begin(connection: sa.Connection) -> None:
     # The driver by itself would begin only at the first write, and never before DDL: what was
     # read before would be of another moment, and half a migration would stay.
-    reading = connection.get_execution_options().get(READING, False)
-    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+    options = connection.get_execution_options()
+    if options.get(READING, False):
+        connection.exec_driver_sql("BEGIN")
+        return
+    # A connection is lent for both kinds of work, so it remembers how sure its commits are.
+    kind = "NORMAL" if options.get(NOTING, False) else "FULL"
+    if connection.info.get(SYNCHRONOUS) != kind:
+        connection.exec_driver_sql(f"PRAGMA synchronous={kind}")
+        connection.info[SYNCHRONOUS] = kind
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def _prepare(connection: sqlite3.Connection, _record: object) -> None:
@@ -119,7 +170,7 @@ def _prepare(connection: sqlite3.Connection, _record: object) -> None:
         "synchronous=FULL",
         "foreign_keys=ON",
         "secure_delete=ON",
-        "busy_timeout=5000",
+        f"busy_timeout={int(BUSY_S * 1000)}",
     ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()

@@ -37,6 +37,11 @@ ACTIONS: Mapping[str, Category] = {
     "answer.stop": Category.ANSWER,
     "answer.fail": Category.ANSWER,
     "answer.refuse": Category.ANSWER,
+    # Texts that a program had turned into vectors, and the one outcome of that.
+    "embedding.request": Category.ANSWER,
+    "embedding.complete": Category.ANSWER,
+    "embedding.fail": Category.ANSWER,
+    "embedding.refuse": Category.ANSWER,
     # What a person does with stored content.
     "conversation.read": Category.CONTENT,
     "conversation.search": Category.CONTENT,
@@ -85,6 +90,9 @@ ACTIONS: Mapping[str, Category] = {
     "model.export": Category.MODEL,
     "model.quarantine": Category.MODEL,
     "model.load": Category.MODEL,
+    "model.release": Category.MODEL,
+    # What another server's API would let a program do to models: always refused.
+    "model.manage": Category.MODEL,
     # Reading and proving the record is itself recorded.
     "record.read": Category.RECORD,
     "record.verify": Category.RECORD,
@@ -104,6 +112,7 @@ ACTIONS: Mapping[str, Category] = {
     "retention.apply": Category.RECORD,
     # The machine.
     "appliance.init": Category.SYSTEM,
+    "engine.restart": Category.SYSTEM,
     "appliance.start": Category.SYSTEM,
     "appliance.stop": Category.SYSTEM,
     "disk.full": Category.SYSTEM,

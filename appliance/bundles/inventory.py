@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,6 +45,7 @@ class ModelInfo:
     the library; `signers` are the ids of the keys that signed the targets; `oms_key` is the public
     key (PEM) of the model's own signature, kept here because a publisher's root may drop it;
     `template_from` is `weights` or `publisher`. Rows of before version a0004 have none of these.
+    `beside`: it is active, but the second one, which answers only who asks it by name.
     """
 
     id: str
@@ -72,6 +73,7 @@ class ModelInfo:
     licence: str
     parameters: int
     quantisation: str
+    beside: bool = False
 
     @property
     def card(self) -> dict[str, Any]:
@@ -81,3 +83,21 @@ class ModelInfo:
     def oms_key_sha256(self) -> str:
         """Return how tools name the key of the model's own signature; empty where there is none."""
         return hashlib.sha256(self.oms_key.encode()).hexdigest() if self.oms_key else ""
+
+
+def active_first(models: Iterable[ModelInfo]) -> list[ModelInfo]:
+    """Sort models so that the one that answers by default comes first, then the one beside it."""
+    return sorted(models, key=lambda model: (model.state is not State.ACTIVE, model.beside))
+
+
+def rival_of(model: ModelInfo, models: Iterable[ModelInfo]) -> ModelInfo | None:
+    """Return the active model to compare one with: that of its name, else the default."""
+    known = list(models)
+    same = (m for m in known if m.state is State.ACTIVE and m.name == model.name)
+    return next(same, default_of(known))
+
+
+def default_of(models: Iterable[ModelInfo]) -> ModelInfo | None:
+    """Return the model that answers who names none; None when no model is active."""
+    first = next(iter(active_first(models)), None)
+    return first if first is not None and first.state is State.ACTIVE else None

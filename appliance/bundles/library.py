@@ -1,4 +1,4 @@
-"""The models of this appliance: weights by digest, and one of them active.
+"""The models of this appliance: weights by digest, and at most two of them active.
 
 Guarantees: a file lies in the library only under the SHA-256 of its content, read-only, put
 there whole by a rename; the engine is told of a model only after it was approved. Which model is
@@ -187,7 +187,10 @@ class Library:
         return self._store.model(model_id)
 
     def by_name(self, name: str, version: str | None = None) -> ModelInfo:
-        """Return a version of a model; without `version` the active one, else the newest."""
+        """Return a version of a model; without `version` the active one, else the newest.
+
+        Two active models never have the same name.
+        """
         found = [
             model
             for model in self._store.models()
@@ -214,24 +217,35 @@ class Library:
         """Note that an imported model was tried on this machine; again is no error."""
         return self._store.change(model_id, State.EVALUATED, self._clock.now())
 
-    def set_active(self, model_id: str) -> ModelInfo:
-        """Make an approved model the one that the engine loads; the former one stays approved.
+    def set_active(self, model_id: str, *, beside: bool = False) -> ModelInfo:
+        """Make an approved model one that the engine loads; the former one stays approved.
 
-        Does not hash the file: the caller does (`verify`), and the engine does when it loads.
+        With `beside`, in the second place. Does not hash the file: the caller does (`verify`),
+        and the engine does when it loads.
         """
         if not self.path_of(self._store.model(model_id).digest).exists():
             raise DamagedModelError(f"the file of model {model_id} is missing from the library")
         try:
             return self._store.activate(
-                model_id, self._clock.now(), partial(active.note, self.folder)
+                model_id, self._clock.now(), partial(active.note, self.folder), beside=beside
             )
         except BaseException:
             # The rows were rolled back; the engine's note must not be ahead of them.
             self.settle()
             raise
 
+    def step_down(self, model_id: str) -> ModelInfo:
+        """Let an active model answer no more, with none in its place; it stays approved."""
+        try:
+            return self._store.step_down(
+                model_id, self._clock.now(), partial(active.note, self.folder)
+            )
+        except BaseException:
+            self.settle()
+            raise
+
     def quarantine(self, model_id: str, reason: str) -> ModelInfo:
-        """Take a model out of use; when it was the active one, no model is active any more."""
+        """Take a model out of use; when it was active, no model is active in its place."""
         model = self._store.quarantine(model_id, reason, self._clock.now())
         self.settle()
         return model

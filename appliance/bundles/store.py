@@ -9,7 +9,7 @@ Not here: files (`library`), whether a change is allowed (`states`), who may ask
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,12 +17,15 @@ from sqlalchemy import orm
 from sqlalchemy.exc import IntegrityError
 
 from appliance.bundles.imports import store as imports
-from appliance.bundles.inventory import ModelInfo, PublisherInfo
+from appliance.bundles.inventory import ModelInfo, PublisherInfo, active_first
 from appliance.bundles.manifest import VerifiedManifest
 from appliance.bundles.refusals import RevokedPublisherError
 from appliance.bundles.states import State, require
 from appliance.database import Base, Database
 from appliance.errors import ConflictError, NotFoundError
+
+# Told which models are active, the one that answers by default first.
+Told = Callable[[Sequence[ModelInfo]], None]
 
 
 class PublisherRow(Base):
@@ -76,6 +79,13 @@ class ModelRow(Base):
     licence: orm.Mapped[str] = orm.mapped_column(sa.Text, server_default=sa.text("''"))
     quantisation: orm.Mapped[str] = orm.mapped_column(sa.Text, server_default=sa.text("''"))
     parameters: orm.Mapped[int] = orm.mapped_column(sa.BigInteger, server_default="0")
+    beside: orm.Mapped[bool] = orm.mapped_column(default=False, server_default=sa.false())
+
+
+# Asked for with every question, so it is prepared once and makes no objects of rows.
+_LISTED = sa.select(
+    *(getattr(ModelRow, name).label(name) for name in ModelInfo.__annotations__)
+).order_by(ModelRow.name, ModelRow.created.desc(), ModelRow.version.desc())
 
 
 class ModelStore:
@@ -143,9 +153,8 @@ class ModelStore:
 
     def models(self) -> list[ModelInfo]:
         """Return every model, by name, newest first."""
-        with self._database.reading() as session:
-            order = (ModelRow.name, ModelRow.created.desc(), ModelRow.version.desc())
-            return [_model(row) for row in session.scalars(sa.select(ModelRow).order_by(*order))]
+        with self._database.looking() as connection:
+            return [_model(row) for row in connection.execute(_LISTED)]
 
     def model(self, model_id: str) -> ModelInfo:
         """Return one model; raise NotFoundError."""
@@ -192,30 +201,49 @@ class ModelStore:
                 row.reason = reason
             return _model(row)
 
-    def with_active(self, act: Callable[[ModelInfo | None], None]) -> None:
-        """Call `act` with the active model, while nobody can change which one that is."""
+    def with_active(self, act: Told) -> None:
+        """Call `act` with the active models, while nobody can change which those are."""
         with self._database.session() as session:
-            row = session.scalar(sa.select(ModelRow).where(ModelRow.state == State.ACTIVE))
-            act(None if row is None else _model(row))
+            act(_active(session))
 
     def activate(
-        self, model_id: str, now: float, before_commit: Callable[[ModelInfo], None]
+        self, model_id: str, now: float, before_commit: Told, *, beside: bool = False
     ) -> ModelInfo:
-        """Make one model active and the former one approved again.
+        """Make one model active in its place, and the former one there approved again.
 
-        `before_commit` runs last inside the transaction: when it raises, no row has changed.
+        `beside` is the second place. `before_commit` runs last inside the transaction: when it
+        raises, no row has changed.
         """
         with self._database.session() as session:
             row = _row(session, model_id)
-            if row.state != State.ACTIVE:
-                query = sa.select(ModelRow).where(ModelRow.state == State.ACTIVE)
+            if row.state != State.ACTIVE or row.beside != beside:
+                query = sa.select(ModelRow).where(
+                    ModelRow.state == State.ACTIVE,
+                    ModelRow.beside == beside,
+                    ModelRow.id != model_id,
+                )
                 for former in session.scalars(query):
                     _move(former, State.APPROVED, now)
-                _move(row, State.ACTIVE, now)
+                if row.state != State.ACTIVE:
+                    _move(row, State.ACTIVE, now)
+                row.beside, row.changed = beside, now
                 session.flush()
-            info = _model(row)
-            before_commit(info)
-            return info
+            before_commit(_active(session))
+            return _model(row)
+
+    def step_down(self, model_id: str, now: float, before_commit: Told) -> ModelInfo:
+        """Make an active model approved again with none in its place; otherwise as `activate`."""
+        with self._database.session() as session:
+            row = _row(session, model_id)
+            _move(row, State.APPROVED, now)
+            session.flush()
+            before_commit(_active(session))
+            return _model(row)
+
+
+def _active(session: orm.Session) -> list[ModelInfo]:
+    rows = session.scalars(sa.select(ModelRow).where(ModelRow.state == State.ACTIVE))
+    return active_first(map(_model, rows))
 
 
 def _trusted(session: orm.Session, publisher_id: str, root_version: int) -> PublisherRow:
@@ -259,7 +287,7 @@ def _columns(info: ModelInfo) -> dict[str, Any]:
 
 def _move(row: ModelRow, state: State, now: float) -> None:
     require(State(row.state), state, f"model {row.name} {row.version}")
-    row.state, row.changed = state.value, now
+    row.state, row.changed, row.beside = state.value, now, False
 
 
 def _row(session: orm.Session, model_id: str) -> ModelRow:
@@ -273,7 +301,7 @@ def _publisher(row: PublisherRow) -> PublisherInfo:
     return PublisherInfo(**{name: getattr(row, name) for name in PublisherInfo.__annotations__})
 
 
-def _model(row: ModelRow) -> ModelInfo:
+def _model(row: ModelRow | sa.Row[*tuple[Any, ...]]) -> ModelInfo:
     values = {name: getattr(row, name) for name in ModelInfo.__annotations__}
     values["state"] = State(row.state)
     values["roles"] = frozenset(filter(None, row.roles.split(",")))

@@ -46,9 +46,9 @@ def list_(invocation: Invocation) -> None:
         presenting.table(
             columns,
             [
-                (item.name, item.version, item.state, model_views.pinned(item, pins),
-                 model_views.kind_of(item), item.roles, presenting.size(item.bytes),
-                 item.digest[:SHORT_DIGEST])
+                (item.name, item.version, model_views.state_of(item),
+                 model_views.pinned(item, pins), model_views.kind_of(item), item.roles,
+                 presenting.size(item.bytes), item.digest[:SHORT_DIGEST])
                 for item in models
             ],
             empty="the library is empty; `appliance bundle import` brings in a model",
@@ -147,31 +147,41 @@ def approve(
     invocation.present(value_of(approved), people)
 
 
+beside_option = click.option(
+    "--beside", is_flag=True, help="In the second place: asked by its name, beside the default."
+)
+
+
 @model.command("activate")
 @click.argument("name")
 @version_option
+@beside_option
 @json_option
 @pass_invocation
-def activate(invocation: Invocation, name: str, version: str | None) -> None:
+def activate(invocation: Invocation, name: str, version: str | None, beside: bool) -> None:
     """Make an approved model the one that answers.
 
     Its weights are hashed again, loaded and tried with a real answer; until then the present
     model goes on answering, and stays approved afterwards. When anything of this fails, nothing
     has changed.
 
+    With --beside, the model that answers by default is not touched: the new one answers only who
+    asks it by its name. Two models share the processors, so both get slower.
+
     \b
     Example:
       appliance model activate demo --version 1.0
     """
     with invocation.operations() as verbs:
-        active = verbs.activation.activate(console_actor(), name, version)
+        active = verbs.activation.activate(console_actor(), name, version, beside=beside)
     _answers(invocation, active)
 
 
 @model.command("rollback")
+@beside_option
 @json_option
 @pass_invocation
-def rollback(invocation: Invocation) -> None:
+def rollback(invocation: Invocation, beside: bool) -> None:
     """Let the model answer again that answered before the present one.
 
     \b
@@ -179,14 +189,44 @@ def rollback(invocation: Invocation) -> None:
       appliance model rollback
     """
     with invocation.operations() as verbs:
-        active = verbs.activation.rollback(console_actor())
+        active = verbs.activation.rollback(console_actor(), beside=beside)
     _answers(invocation, active)
 
 
-def _answers(invocation: Invocation, active: ModelInfo) -> None:
+@model.command("release")
+@click.argument("name")
+@json_option
+@pass_invocation
+def release(invocation: Invocation, name: str) -> None:
+    """Let the model that answers beside the default answer no more.
+
+    Its running answers end first, and it stays approved. The default is never released, only
+    replaced by `appliance model activate`.
+
+    \b
+    Example:
+      appliance model release demo
+    """
+    with invocation.operations() as verbs:
+        released = verbs.activation.release(console_actor(), name)
+
     def people() -> None:
-        presenting.say(f"{active.name} {active.version} answers from now on")
-        presenting.remark("next: ask it something; `appliance model rollback` goes back one step")
+        presenting.say(f"{released.name} {released.version} does not answer any more")
+        presenting.remark(
+            f"next: nothing; `appliance model activate {released.name} --beside` brings it back"
+        )
+
+    invocation.present(value_of(released), people)
+
+
+def _answers(invocation: Invocation, active: ModelInfo) -> None:
+    place, back = ("when asked by its name, ", " --beside") if active.beside else ("", "")
+
+    def people() -> None:
+        presenting.say(f"{active.name} {active.version} answers {place}from now on")
+        presenting.remark(
+            f"next: ask it something; `appliance model rollback{back}` goes back one step"
+        )
 
     invocation.present(value_of(active), people)
 

@@ -25,6 +25,11 @@ def pinned(found: ModelInfo, pins: Mapping[str, PinInfo]) -> bool:
     return pin is not None and pin.model == found.id
 
 
+def state_of(found: ModelInfo) -> str:
+    """Return where a model stands, and whether it answers only beside another."""
+    return f"{found.state}, beside" if found.beside else str(found.state)
+
+
 def value_of(found: ModelInfo) -> dict[str, object]:
     """Return a model as JSON values."""
     return {
@@ -33,6 +38,7 @@ def value_of(found: ModelInfo) -> dict[str, object]:
         "version": found.version,
         "digest": found.digest,
         "state": str(found.state),
+        "beside": found.beside,
         "reason": found.reason,
         "demo": found.demo,
         "kind": kind_of(found),

@@ -33,6 +33,7 @@ from appliance.errors import NotInitialisedError
 from appliance.inference.sockets import socket_name
 
 Made = tuple[Callable[..., Any], Callable[[], None]]
+DIED_WITH_ENGINE = "the engine ended without being told to, and the model with it"
 PARTS = ("ledger", "engine", "gateway")
 MODEL = "model"
 LEDGER_THREADS = 64
@@ -60,32 +61,36 @@ def make_ledger(config: Config) -> Made:
 
 
 def make_engine(config: Config) -> Made:
-    """Return the service that holds the models' processes; the active one loads after this."""
+    """Return the service that holds the models' processes; the active ones load after this."""
     from appliance.inference.engine import EngineModel
     from appliance.inference.manager import Manager
     from appliance.inference.model_process import ModelProcess, Site
     from appliance.inference.seats import Patience
     from appliance.inference.sockets import SocketFolder
+    from appliance.inference.watchdog import Pace
     from appliance.llama.control import create_app
     from appliance.llama.library_view import ACTIVE_FILE, read_active
+    from appliance.llama.placing.cores import default_threads
 
     paths = config.paths
     paths.engines.mkdir(mode=0o700, exist_ok=True)
-    for left in paths.engines.glob("*.sock"):  # by processes that died with an earlier engine
-        left.unlink()
+    left = list(paths.engines.glob("*.sock"))  # by processes that died with an earlier engine
+    for socket in left:
+        socket.unlink()
     site = Site(config.state, paths.library, SocketFolder(paths.engines), config.engine)
 
-    def active() -> EngineModel | None:
-        found = read_active(paths.library)
-        return EngineModel(**vars(found)) if found else None
+    def active() -> tuple[EngineModel, ...]:
+        return tuple(EngineModel(**vars(found)) for found in read_active(paths.library))
 
     manager = Manager(
         paths.library / ACTIVE_FILE,
         active,
         lambda model: ModelProcess(site, model),
-        Patience(drain=config.engine.drain_s),
+        Patience(drain=config.engine.drain_s, pace=Pace(every=config.engine.probe_every_s)),
+        # What an administrator has set counts for each model, however many there are.
+        lambda residents: None if config.engine.threads else max(1, default_threads() // residents),
     )
-    manager.start()
+    manager.start(DIED_WITH_ENGINE if left else None)
     return create_app(manager), manager.close
 
 

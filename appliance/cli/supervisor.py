@@ -1,5 +1,7 @@
 """Starts the three programs, restarts what dies, stops them in the right order.
 
+Where `engine.kind` names an engine of somebody else, there are two: nobody's engine is started.
+
 A part that dies is back within seconds; the others run on. A part that refuses to start the
 first time (a record that was altered, say) stops everything: its reason is the reason.
 Not here: whether a part is wedged while alive.
@@ -23,6 +25,7 @@ from appliance.config import Config
 from appliance.errors import ApplianceError
 
 ORDER = ("ledger", "engine", "gateway")
+OWN_ENGINE = "llama"
 TELL_EVERY_S = 5.0
 BUSY_WITH = {
     "ledger": "it verifies the whole record before it takes a new entry",
@@ -66,7 +69,9 @@ class Supervisor:
     def __init__(self, config: Config, say: Callable[[str], None]) -> None:
         self._config = config
         self._say = say
-        self._parts = [Part(name) for name in ORDER]
+        # An engine of somebody else is started by whoever runs it; the gateway only asks it.
+        is_ours = config.engine.kind == OWN_ENGINE
+        self._parts = [Part(name) for name in ORDER if is_ours or name != "engine"]
         self.stopping = False
 
     def start(self) -> None:
@@ -75,13 +80,13 @@ class Supervisor:
         The gateway comes last, since it opens by writing into the record. Ledger and engine know
         nothing of each other and start side by side.
         """
-        ledger, engine, gateway = self._parts
-        self._spawn(ledger)
-        self._spawn(engine)
+        ledger, *engine, gateway = self._parts
+        for part in (ledger, *engine):
+            self._spawn(part)
         self._wait_ready(ledger)
         self._spawn(gateway)
-        self._wait_ready(gateway)
-        self._wait_ready(engine)
+        for part in (gateway, *engine):
+            self._wait_ready(part)
 
     def watch(self) -> None:
         """Restart what dies, until `request_stop` is called."""

@@ -57,8 +57,7 @@ def owned(session: Session, conversation_id: str, user_id: str) -> ConversationR
 def usable(session: Session, conversation_id: str, user_id: str) -> ConversationRow:
     """Return the row of a conversation that goes on; ConflictError when it was erased."""
     row = owned(session, conversation_id, user_id)
-    if row.erased_by is not None:
-        raise ConflictError("this conversation was erased", hint="begin a new one")
+    check_usable(row.erased_by)
     return row
 
 
@@ -103,19 +102,27 @@ def listed(row: ConversationRow, key: ContentKey | None, erased: Erased | None) 
     return described(row, UNREADABLE)
 
 
-def check_subject(session: Session, subject: str | None) -> None:
+def check_usable(erased_by: str | None) -> None:
+    """Raise ConflictError for a conversation that an erasure closed."""
+    if erased_by is not None:
+        raise ConflictError("this conversation was erased", hint="begin a new one")
+
+
+def check_subject(session: Session | sa.Connection, subject: str | None) -> None:
     """Raise ConflictError for a pseudonym that was erased between its look-up and now."""
     if subject is not None and erasures.is_erased(session, subject):
         raise ConflictError("what is kept about this patient is being erased", hint="ask again")
 
 
-def set_subject(session: Session, row: ConversationRow, subject: str | None) -> None:
-    """Note whom a conversation is about; ConflictError when it is about somebody else."""
-    if subject is None or subject == row.subject:
-        return
-    if row.subject is not None:
+def agreed_subject(
+    session: Session | sa.Connection, known: str | None, subject: str | None
+) -> str | None:
+    """Return whom a conversation is about from now on; ConflictError when it is somebody else."""
+    if subject is None or subject == known:
+        return known
+    if known is not None:
         raise ConflictError(
             "this conversation is about another patient", hint="begin a new one for each patient"
         )
     check_subject(session, subject)
-    row.subject = subject
+    return subject

@@ -18,13 +18,11 @@ from appliance.conversations import rows
 from appliance.conversations.custody import Custody
 from appliance.conversations.keys.store import KeyRing
 from appliance.conversations.messages import store as messages
-from appliance.conversations.messages.store import MessageRow
 from appliance.conversations.rows import UNREADABLE, ConversationRow
 from appliance.conversations.subjects.store import Subjects
+from appliance.conversations.turns.store import Turns
 from appliance.conversations.values import (
-    ENDINGS,
     ORIGINS,
-    PENDING,
     ClosedAnswer,
     ConversationInfo,
     MessageInfo,
@@ -35,7 +33,7 @@ from appliance.conversations.values import (
 )
 from appliance.database import Database
 from appliance.errors import BadInputError, VerificationError
-from appliance.sealing import ContentKey, KeyWrapper, Sealed
+from appliance.sealing import ContentKey, KeyWrapper
 
 __all__ = [
     "UNREADABLE",
@@ -49,15 +47,13 @@ __all__ = [
 ]
 
 
-class Conversations:
+class Conversations(Turns):
     """Every conversation, for its author."""
 
     def __init__(
         self, database: Database, keys_database: Database, wrapper: KeyWrapper, clock: Clock
     ) -> None:
-        self._database = database
-        self._keys = KeyRing(keys_database, wrapper, clock)
-        self._clock = clock
+        super().__init__(database, KeyRing(keys_database, wrapper, clock), clock)
         self.subjects = Subjects(self._keys, clock)
         self.custody = Custody(database, self._keys, clock)
 
@@ -135,125 +131,6 @@ class Conversations:
 
     def _key_of(self, row: ConversationRow) -> ContentKey | None:
         return None if row.erased_by is not None else self._keys.get(row.key_id)
-
-    def begin_turn(
-        self,
-        conversation_id: str,
-        user_id: str,
-        prompt: str,
-        model_name: str,
-        model_version: str,
-        model_digest: str,
-        subject: str | None = None,
-    ) -> Turn:
-        """Store a question and keep a place for its answer, in one transaction.
-
-        A conversation is about one patient at most: the first pseudonym given stays. Raises
-        ConflictError for another one, and for a conversation that was erased.
-        """
-        question_id, answer_id, now = new_id("msg"), new_id("msg"), self._clock.now()
-        with self._database.session() as session:
-            conversation = rows.usable(session, conversation_id, user_id)
-            rows.set_subject(session, conversation, subject)
-            conversation.updated = now
-            key = self._keys.get(conversation.key_id)
-            asked = key.seal(prompt, messages.place(question_id))
-            kept = key.seal("", messages.place(answer_id))
-            used = ModelUsed(model_name, model_version, model_digest)
-            pair = (
-                messages.question(question_id, conversation_id, asked, now),
-                messages.answer(answer_id, conversation_id, kept, now, used),
-            )
-            messages.append(session, conversation_id, pair)
-            about = conversation.subject
-        return Turn(question_id, answer_id, asked, about)
-
-    def discard_empty(self, conversation_id: str) -> None:
-        """Remove a conversation in which nothing was ever asked; does nothing to any other."""
-        with self._database.session() as session:
-            row = session.get(ConversationRow, conversation_id)
-            if row is not None and not messages.of(session, conversation_id):
-                session.delete(row)
-
-    def set_intent(self, answer_id: str, seq: int) -> None:
-        """Note which entry of the record holds the intent of an answer."""
-        with self._database.session() as session:
-            messages.existing(session, answer_id).intent_seq = seq
-
-    def set_outcome(self, answer_id: str, seq: int) -> None:
-        """Note which entry of the record holds the outcome of an answer."""
-        with self._database.session() as session:
-            messages.existing(session, answer_id).outcome_seq = seq
-
-    def finish(
-        self,
-        answer_id: str,
-        *,
-        state: str,
-        text: str,
-        error_code: str | None = None,
-        prompt_tokens: int | None = None,
-        answer_tokens: int | None = None,
-        latency_ms: int | None = None,
-        finish_reason: str | None = None,
-        dropped_turns: int = 0,
-    ) -> Sealed:
-        """Store how an answer ended; raise ConflictError if it has ended before.
-
-        So of a Stop and the last token that arrive together, one alone decides.
-        """
-        if state not in ENDINGS:
-            raise BadInputError(f"an answer cannot end as {state}")
-        now = self._clock.now()
-        with self._database.session() as session:
-            row = messages.pending(session, answer_id)
-            conversation = session.get_one(ConversationRow, row.conversation_id)
-            conversation.updated = now
-            sealed = self._keys.get(conversation.key_id).seal(text, messages.place(answer_id))
-            row.sealed, row.state, row.error_code = sealed.data, state, error_code
-            row.prompt_tokens, row.answer_tokens = prompt_tokens, answer_tokens
-            row.latency_ms, row.finished = latency_ms, now
-            row.finish_reason, row.dropped_turns = finish_reason, dropped_turns
-        return sealed
-
-    def abandon(self, answer_id: str, error_code: str) -> None:
-        """End an answer whose intent could not be recorded: nothing was asked of a model."""
-        with self._database.session() as session:
-            row = messages.existing(session, answer_id)
-            if row.state != "failed":
-                messages.fail(messages.pending(session, answer_id), error_code, self._clock.now())
-            row.abandoned = True
-
-    def unfinished(self) -> list[UnfinishedAnswer]:
-        """Return every answer with no outcome in the record, oldest first, but for abandoned ones.
-
-        After a crash: those it cut off, and those that had ended but were not yet recorded.
-        """
-        query = (
-            sa.select(MessageRow, ConversationRow)
-            .join(ConversationRow, ConversationRow.id == MessageRow.conversation_id)
-            .where(
-                MessageRow.role == "assistant",
-                MessageRow.outcome_seq.is_(None),
-                MessageRow.abandoned.is_(False),
-            )
-            .order_by(MessageRow.created, MessageRow.id)
-        )
-        with self._database.reading() as session:
-            return [
-                messages.unfinished(row, owner.user_id, owner.origin, owner.subject)
-                for row, owner in session.execute(query)
-            ]
-
-    def close_unfinished(self, answer_id: str, error_code: str) -> ClosedAnswer:
-        """End a pending answer as failed; one that had ended keeps its state and text."""
-        with self._database.session() as session:
-            row = messages.existing(session, answer_id)
-            if row.state == PENDING:
-                messages.fail(row, error_code, self._clock.now())
-            key_id = session.get_one(ConversationRow, row.conversation_id).key_id
-        key = self._keys.get(key_id)
-        return ClosedAnswer(row.state, Sealed(row.sealed, key.key_id, key.commitment))
 
     # Last, because from here on the name `list` means this method to a reader of annotations.
     def list(

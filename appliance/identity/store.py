@@ -7,6 +7,7 @@ restart. Not here: who may change accounts (operations), what a password must be
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
@@ -60,6 +61,10 @@ class SessionRow(Base):
     last_seen: Mapped[float]
     expires: Mapped[float]
     source: Mapped[str | None]
+
+
+_users = Base.metadata.tables[UserRow.__tablename__]
+ACCOUNT = sa.select(_users).where(_users.c.id == sa.bindparam("of"))
 
 
 class People(Attempts):
@@ -199,14 +204,16 @@ class People(Attempts):
         Raises NotSignedInError for an unknown token, and SessionExpiredError for one that was
         idle or open for too long; that session is deleted, so it is raised once only.
         """
-        now = self._clock.now()
+        now, digest = self._clock.now(), sessions.digest(token)
+        with self._database.reading() as reading:
+            row, user = _session_of(reading, digest)
+            due = touch and abs(now - row.last_seen) >= SESSION_NOTE_S
+            if self._alive(row, now) and not due:
+                return self._session_info(row, user)
         with self._database.session() as session:
-            row = session.get(SessionRow, sessions.digest(token))
-            user = None if row is None else session.get(UserRow, row.user_id)
-            if row is None or user is None or user.disabled:
-                raise NotSignedInError("you are not signed in")
+            row, user = _session_of(session, digest)
             if self._alive(row, now):
-                if touch and abs(now - row.last_seen) >= SESSION_NOTE_S:
+                if touch:
                     row.last_seen = now
                 return self._session_info(row, user)
             session.delete(row)
@@ -237,13 +244,20 @@ class People(Attempts):
             return api_keys.revoke(session, key_id, self._clock.now())
 
     def user_for_key(self, text: str) -> tuple[User, KeyInfo]:
-        """Return who owns a key; raise NotSignedInError unless key and account are in force."""
-        with self._database.session() as session:
-            key = api_keys.valid(session, text, self._clock.now())
-            row = session.get(UserRow, key.user_id)
-            if row is None or row.disabled:
-                raise NotSignedInError("the account of the API key is disabled", hint=api_keys.HINT)
-            return _user(row), key
+        """Return who owns a key; raise NotSignedInError unless key and account are in force.
+
+        Looked up each time: a key that was revoked a moment ago is worth nothing.
+        """
+        now = self._clock.now()
+        with self._database.looking() as connection:
+            key = api_keys.valid(connection, text, now)
+            found = connection.execute(ACCOUNT, {"of": key.user_id}).one_or_none()
+        if found is None or found.disabled:
+            raise NotSignedInError("the account of the API key is disabled", hint=api_keys.HINT)
+        if api_keys.note_is_due(key, now):
+            with self._database.writing(durable=False) as connection:
+                api_keys.note(connection, key.id, now)
+        return _user(found), key
 
     # Last, because from here on the name `list` means this method to a reader of annotations.
     def list(self) -> list[User]:
@@ -276,11 +290,19 @@ def _existing(session: Session, user_id: str) -> UserRow:
     return row
 
 
+def _session_of(session: Session, digest: str) -> tuple[SessionRow, UserRow]:
+    row = session.get(SessionRow, digest)
+    user = None if row is None else session.get(UserRow, row.user_id)
+    if row is None or user is None or user.disabled:
+        raise NotSignedInError("you are not signed in")
+    return row, user
+
+
 def _drop_sessions(session: Session, user_id: str) -> None:
     session.execute(sa.delete(SessionRow).where(SessionRow.user_id == user_id))
 
 
-def _user(row: UserRow) -> User:
+def _user(row: UserRow | sa.Row[*tuple[Any, ...]]) -> User:
     return User(
         id=row.id,
         name=row.name,

@@ -39,11 +39,15 @@ class Tool:
 
 @dataclass(frozen=True)
 class Tools:
-    """What is offered. `named`: exactly this one has to be called, whatever `mode` says."""
+    """What is offered. `named`: exactly this one has to be called, whatever `mode` says.
+
+    Not `parallel`: one call at most.
+    """
 
     offered: tuple[Tool, ...] = ()
     mode: ToolMode = "auto"
     named: str | None = None
+    parallel: bool = True
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,10 @@ from typing import Any
 
 from appliance.errors import EngineUnavailableError
 from appliance.inference.engine import Delta, Finished, FinishReason, Progress, Queued
+from appliance.inference.pieces import Calls, piece
 
 MAX_LINE_BYTES = 4 * 1_048_576
 _QUEUED = re.compile(r": ?queued (\d{1,6})")
-_UNWANTED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 class EngineSaidError(Exception):
@@ -39,15 +39,17 @@ def lines(chunks: Iterable[bytes]) -> Iterator[str]:
             yield line.rstrip(b"\r").decode("utf-8", "replace")
 
 
-def progress(stream: Iterable[str]) -> Iterator[Progress]:
+def progress(stream: Iterable[str], model: str | None = None) -> Iterator[Progress]:
     """Yield what the events of one answer mean; the last value is `Finished`.
 
     A comment other than the queue's place becomes an empty `Delta`: the caller gets a chance to
-    stop while the engine reads a long prompt. Raises EngineSaidError for an error event and
-    EngineUnavailableError when the stream ends too early or makes no sense.
+    stop while the engine reads a long prompt. Calls of tools come whole, after all text. With
+    `model`, an answer that names another one is refused. Raises EngineSaidError for an error
+    event and EngineUnavailableError when the stream ends too early or makes no sense.
     """
     reason: FinishReason | None = None
     usage: Mapping[str, Any] = {}
+    calls = Calls()
     for line in stream:
         if line.startswith(":"):
             place = _QUEUED.fullmatch(line)
@@ -57,13 +59,20 @@ def progress(stream: Iterable[str]) -> Iterator[Progress]:
             if data == "[DONE]":
                 break
             chunk = _chunk(data)
+            if model is not None and chunk.get("model", model) != model:
+                raise EngineUnavailableError("another model answered; its answer is not used")
             usage = chunk.get("usage") or usage
-            text, ended = _choice(chunk)
-            reason = ended or reason
-            if text:
-                yield Delta(text)
+            said = piece(chunk)
+            calls.feed(said.calls)
+            reason = said.ended or reason
+            if said.text or said.logprobs or said.calls or said.alive:
+                yield Delta(said.text, said.logprobs)
     if reason is None:
         raise EngineUnavailableError("the engine stopped in the middle of the answer")
+    # A call that was cut short is nothing that anybody should run.
+    if reason != "length" and (whole := calls.whole()):
+        reason = "tool_calls"  # some servers say `stop` when the caller named the tool
+        yield Delta("", tool_calls=whole)
     yield Finished(reason, _tokens(usage, "prompt_tokens"), _tokens(usage, "completion_tokens"))
 
 
@@ -79,20 +88,7 @@ def _chunk(data: str) -> Mapping[str, Any]:
     return chunk
 
 
-def _choice(chunk: Mapping[str, Any]) -> tuple[str, FinishReason | None]:
-    """Return the text and the finish reason in a chunk; the usage chunk of some has neither."""
-    try:
-        choice = chunk["choices"][0] if chunk.get("choices") else {}
-        text = choice.get("delta", {}).get("content") or ""
-        ended = choice.get("finish_reason")
-    except (TypeError, AttributeError, KeyError, IndexError) as error:
-        raise EngineUnavailableError("the engine sent an event of another shape") from error
-    # Servers know more reasons (`eos`, `content_filter`); for a person they all mean "it ended".
-    known: FinishReason | None = None if ended is None else "stop"
-    return _UNWANTED.sub("", str(text)), "length" if ended == "length" else known
-
-
 def _tokens(usage: Mapping[str, Any], name: str) -> int:
     """Return a count, 0 when the server does not say."""
     value = usage.get(name) if isinstance(usage, Mapping) else None
-    return value if isinstance(value, int) and value >= 0 else 0
+    return value if type(value) is int and value >= 0 else 0

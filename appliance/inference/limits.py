@@ -29,13 +29,14 @@ class Fitted:
 def fit_history(messages: Messages, count: Count, budget: int) -> Fitted:
     """Return the longest recent part of the conversation that has at most `budget` tokens.
 
-    `count` is called once when all fits, else about log2(turns) times. Raises
-    ContextOverflowError when even the system prompt and the last turn are too long.
+    `count` is called once when all fits, else about log2(turns) times; it may raise
+    ContextOverflowError for what is too long to be counted. Raises that error when even the
+    system prompt and the last turn are too long.
     """
     system = tuple(message for message in messages if message.role == "system")
     turns = _turns(tuple(message for message in messages if message.role != "system"))
-    whole = count(messages)
-    if whole <= budget:
+    whole = _size(count, messages)
+    if whole is not None and whole <= budget:
         return Fitted(messages, whole, 0)
     # Invariant: dropping `low` turns is too few, dropping `high` fits.
     low, high = 0, max(0, len(turns) - 1)
@@ -46,12 +47,20 @@ def fit_history(messages: Messages, count: Count, budget: int) -> Fitted:
     while high - low > 1:
         middle = (low + high) // 2
         candidate = _without(system, turns, middle)
-        size = count(candidate)
-        if size <= budget:
+        size = _size(count, candidate)
+        if size is not None and size <= budget:
             high, fitting, tokens = middle, candidate, size
         else:
             low = middle
     return Fitted(fitting, tokens, high)
+
+
+def _size(count: Count, messages: Messages) -> int | None:
+    """Return the size in tokens, null when that is beyond any context."""
+    try:
+        return count(messages)
+    except ContextOverflowError:
+        return None
 
 
 def _turns(messages: Messages) -> list[Messages]:

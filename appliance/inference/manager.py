@@ -2,11 +2,13 @@
 
 Guarantees:
 
-- What `active.json` names is held, whatever happens to its process; what it does not name any
-  more is let go: gently when another model took over, at once when none did or when told to.
+- What `active.json` names, one model or two, is held, whatever happens to its process: one that
+  ends, or lives and writes no token, is started again. What it does not name any more is let go:
+  gently when another model answers, at once when none does or when told to.
 - `prepare` returns only when the new model has written a token; when it raises, nothing changed.
 - A model that was replaced answers what was asked of it, and ends after that.
-- At most three processes: the active model's, and those of one that comes and one that goes.
+- At most four processes: those of two active models, of one that comes and of one that goes.
+- Each restart is told in the status, with its reason, under an id of its own.
 
 llama.cpp is never loaded in here, so nothing that it does ends this process. One thread owns the
 processes; they die with it. Not here: HTTP, who may activate, what is recorded.
@@ -18,19 +20,14 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from appliance.errors import ApplianceError, ConflictError, EngineUnavailableError, fault_of
-from appliance.inference.engine import (
-    EngineModel,
-    EngineStatus,
-    Finished,
-    Generation,
-    Message,
-    Sampling,
-)
+from appliance.inference.engine import EngineModel, EngineStatus, Finished, Generation, Sampling
+from appliance.inference.guard import PROMPT
+from appliance.inference.incidents import IncidentLog
 from appliance.inference.model_process import ModelProcess
 from appliance.inference.seats import Patience, Role, Seat
 
@@ -38,9 +35,8 @@ LOG = logging.getLogger("appliance.engine")
 LOOK_EVERY_S = 0.25
 LOOK_SOON_S = 0.05  # while a model is on its way
 END_WITHIN_S = 10.0
-PROBE = (Message("user", "Hello"),)
 
-ReadActive = Callable[[], EngineModel | None]
+ReadActive = Callable[[], Sequence[EngineModel]]
 Start = Callable[[EngineModel], ModelProcess]
 
 
@@ -53,22 +49,35 @@ class Manager:
         read_active: ReadActive,
         start: Start,
         patience: Patience | None = None,
+        share: Callable[[int], int | None] = lambda residents: None,
     ) -> None:
+        """`read_active` returns the active models, the one that answers by default first.
+
+        `share` says how many threads each of so many active models gets; null: as it began.
+        """
         self._active_file = active_file
         self._read_active = read_active
         self._start = start
         self._patience = patience or Patience()
+        self._share = share
         self._changed = threading.Condition()
         self._seats: dict[str, Seat] = {}
-        self._active: EngineModel | None = None
+        self._active: tuple[EngineModel, ...] = ()
+        self._incidents = IncidentLog()
         self._detail = "no model is active"
         self._stamp: object = object()
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="models", daemon=True)
 
-    def start(self) -> None:
-        """Begin to hold the active model; in the process that answers, after any fork."""
+    def start(self, found_dead: str | None = None) -> None:
+        """Begin to hold what is active; in the process that answers, after any fork.
+
+        `found_dead` says why models that answered before this start do not any more.
+        """
         self._follow()
+        if found_dead is not None:
+            for model in self._active:
+                self._incidents.restarted(model.digest, found_dead)
         self._thread.start()
 
     def close(self) -> None:
@@ -80,14 +89,17 @@ class Manager:
             self._thread.join(END_WITHIN_S)
 
     def status(self) -> dict[str, Any]:
-        """Return how the active model stands, in `EngineStatus`'s words, and all `seats`."""
+        """Return how the first active model stands, in `EngineStatus`'s words.
+
+        And all `seats`, and the latest `incidents`.
+        """
         self._follow()
         with self._changed:
-            seat = self._seats.get(self._active.digest) if self._active else None
+            seat = self._seats.get(self._active[0].digest) if self._active else None
             detail = self._detail
             seats = [vars(other.facts()) for other in self._seats.values()]
         live = seat.live() if seat is not None else EngineStatus("empty", detail=detail)
-        return {**vars(live), "seats": seats}
+        return {**vars(live), "seats": seats, "incidents": self._incidents.to_json()}
 
     def prepare(self, wanted: Mapping[str, Any]) -> None:
         """Load a model beside the active one and let it write a token; see `Engine.prepare`."""
@@ -140,9 +152,9 @@ class Manager:
                 return
             self._stamp = stamp
             try:
-                self._active, self._detail = self._read_active(), "no model is active"
+                self._active, self._detail = tuple(self._read_active()), "no model is active"
             except ApplianceError as error:
-                self._active, self._detail = None, f"{error.message}; {error.hint}"
+                self._active, self._detail = (), f"{error.message}; {error.hint}"
                 self._stamp = object()  # it may be readable at the next look
             self._arrange()
 
@@ -156,20 +168,22 @@ class Manager:
     def _arrange(self) -> None:
         wanted = self._active
         for seat in self._seats.values():
-            if seat.model.answers_as(wanted):
+            if any(map(seat.model.answers_as, wanted)):
                 seat.become(Role.ACTIVE)
-            elif wanted is not None and seat.model.digest == wanted.digest:
+            elif seat.model.digest in {model.digest for model in wanted}:
                 seat.doomed = True  # the same weights, to be read in another way
             elif seat.role is Role.ACTIVE:
                 seat.become(Role.DRAINING)
-                # With no model after it, this one was withdrawn: nobody may ask it any more.
-                seat.doomed |= wanted is None
-        if wanted is not None and wanted.digest not in self._seats:
-            self._seat(wanted, Role.ACTIVE)
+                # With no model left, this one was withdrawn: nobody may ask it any more.
+                seat.doomed |= not wanted
+        for model in wanted:
+            if model.digest not in self._seats:
+                self._seat(model, Role.ACTIVE)
+            self._seats[model.digest].threads = self._share(len(wanted))
         self._changed.notify_all()
 
     def _seat(self, model: EngineModel, role: Role) -> Seat:
-        seat = Seat(model, role, self._start, self._patience)
+        seat = Seat(model, role, self._start, self._patience, self._incidents.restarted)
         self._seats[model.digest] = seat
         self._changed.notify_all()
         return seat
@@ -278,7 +292,7 @@ def _probe(seat: Seat) -> None:
     process = seat.process
     if process is None:
         raise EngineUnavailableError("the model's process ended before its first token")
-    request = Generation(seat.model.digest, PROBE, Sampling(max_tokens=1, temperature=0.0))
+    request = Generation(seat.model.digest, PROMPT, Sampling(max_tokens=1, temperature=0.0))
     *_, last = process.engine.generate(request)
     if not isinstance(last, Finished):
         raise EngineUnavailableError("the model did not finish its first answer")

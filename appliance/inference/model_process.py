@@ -74,6 +74,10 @@ class ModelProcess:
         """Whether its socket is there; without it, nobody reaches a process that is well."""
         return self._socket.exists()
 
+    def use_threads(self, count: int) -> None:
+        """Let it compute with so many threads from its next step on."""
+        self.engine.use_threads(count)
+
     def end(self) -> None:
         """End it at once with everything it started, running answers too."""
         # One that ended by itself took the rest along, and its number may be another's by now.

@@ -1,7 +1,8 @@
 """A model's place in the engine: what it is for, how its process stands, what is due for it.
 
-Guarantee: `Seat.look_after` takes one short step; a process that dies is started again, after a
-growing pause, while its model is the active one, and not otherwise.
+Guarantee: `Seat.look_after` takes one short step; a process that dies, or lives and answers
+nobody, is started again, after a growing pause, while its model is an active one, and not
+otherwise. Each time it is told to `restarted`, with the reason.
 Not here: which seats there are (`manager`).
 """
 
@@ -15,11 +16,14 @@ from typing import Literal
 
 from appliance.errors import EngineUnavailableError
 from appliance.inference.engine import EngineModel, EngineSeat, EngineStatus
+from appliance.inference.guard import Guard
 from appliance.inference.model_process import ModelProcess
+from appliance.inference.watchdog import STOPPED, Pace
 
 BACKOFF_S = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 HEALTHY_AFTER_S = 10.0
 DRAIN_LOOK_S = 0.25
+GONE_FOR_S = 1.0
 
 
 class Role(StrEnum):
@@ -38,7 +42,8 @@ class Patience:
     were recorded for it and have not arrived. `drain`: it ends after so long in any case.
     `unclaimed`: a candidate that nobody activates ends. `load`: a candidate that is not ready by
     then will not be; the active model may take longer, since nothing else could answer. `room`:
-    how long a candidate waits for the one that drains.
+    how long a candidate waits for the one that drains. `mute`: a process that says nothing for so
+    long while it loads is started again. `pace`: how one that is ready is watched.
     """
 
     drain: float = 600.0
@@ -46,6 +51,8 @@ class Patience:
     unclaimed: float = 120.0
     load: float = 900.0
     room: float = 60.0
+    mute: float = 120.0
+    pace: Pace = field(default_factory=Pace)
 
 
 @dataclass(eq=False)
@@ -53,19 +60,25 @@ class Seat:
     """One model; `since` is when its present role or state began (monotonic seconds).
 
     `doomed`: it ends with the next look. `awaited`: somebody waits for it to get ready.
+    `threads`: its part of the processors while it is active; null leaves it what it began with.
     """
 
     model: EngineModel
     role: Role
     start: Callable[[EngineModel], ModelProcess]
     patience: Patience
+    restarted: Callable[[str, str], None] = lambda digest, reason: None
     process: ModelProcess | None = None
+    guard: Guard | None = None
+    threads: int | None = None
     state: Literal["loading", "ready", "failed"] = "loading"
     detail: str = ""
     doomed: bool = False
     awaited: bool = False
     since: float = field(default_factory=time.monotonic)
     started: float = 0.0
+    heard: float = 0.0
+    gone: float = 0.0
     failures: int = 0
     restart_at: float = 0.0
     look_at: float = 0.0
@@ -90,11 +103,14 @@ class Seat:
         elif (code := self.process.ended_with) is not None:
             self._note_end(f"its process ended {_ended(code)}", now)
         elif self.state == "ready" and not self.process.has_socket:
-            self._note_end("its socket was removed", now)
+            # A process that is ending removes it as its last deed; then its end is the reason.
+            self.gone = self.gone or now
+            if now - self.gone > GONE_FOR_S:
+                self._note_end("its socket was removed", now)
         elif self.state == "loading":
             self._note_loaded(self.process.engine.status(), now)
-        elif now - self.since > HEALTHY_AFTER_S:
-            self.failures = 0
+        else:
+            self._watch(self.process, now)
 
     def is_done(self) -> bool:
         """Tell whether the model may go: nobody wants the candidate, or it has drained.
@@ -137,8 +153,29 @@ class Seat:
     def end(self) -> None:
         """End the process at once."""
         process, self.process = self.process, None
+        guard, self.guard = self.guard, None
+        if guard is not None:
+            guard.stop()
         if process is not None:
             process.end()
+
+    def _watch(self, process: ModelProcess, now: float) -> None:
+        """See to it that an active model that is ready is watched, and act on what was seen."""
+        if self.guard is None and self.state == "ready" and self.role is Role.ACTIVE:
+            self.guard = Guard(
+                process.engine, self.model.digest, self.patience.pace, process.use_threads
+            )
+            self.guard.start()
+        elif self.guard is not None and self.role is not Role.ACTIVE:
+            # It may not look busy for a test's sake while it drains.
+            self.guard.stop()
+            self.guard = None
+        elif self.guard is not None and self.guard.verdict is not None:
+            self._note_end(self.guard.verdict, now)
+        elif now - self.since > HEALTHY_AFTER_S:
+            self.failures = 0
+        if self.guard is not None:
+            self.guard.threads = self.threads
 
     def _start(self, now: float) -> None:
         try:
@@ -146,11 +183,14 @@ class Seat:
         except (OSError, EngineUnavailableError) as error:
             self._retry(f"its process could not be started ({type(error).__name__})", now)
         else:
-            self.started = now
+            self.started, self.heard, self.gone = now, now, 0.0
 
     def _note_end(self, what: str, now: float) -> None:
         while_loading = " while it was loaded" if self.state == "loading" else ""
         self.end()
+        # What dies again and again while it loads is one incident, not one each time.
+        if self.role is Role.ACTIVE and (self.state == "ready" or self.failures == 0):
+            self.restarted(self.model.digest, what + while_loading)
         self._retry(what + while_loading, now)
 
     def _retry(self, detail: str, now: float) -> None:
@@ -163,6 +203,8 @@ class Seat:
         self.failures += 1
 
     def _note_loaded(self, status: EngineStatus, now: float) -> None:
+        if status.state != "down":
+            self.heard = now
         if status.state == "ready":
             self.state, self.detail, self.since = "ready", status.detail, now
         elif status.state == "empty":
@@ -170,6 +212,8 @@ class Seat:
         elif self.role is not Role.ACTIVE and now - self.started > self.patience.load:
             detail = f"the model was not ready within {self.patience.load:.0f} seconds"
             self.state, self.detail, self.since = "failed", detail, now
+        elif now - self.heard > self.patience.mute:
+            self._note_end(STOPPED, now)
 
 
 def _ended(code: int) -> str:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from appliance.llama.batching.prefixes import Prompt
 from appliance.llama.events import Done, FinishReason, Piece, TokenLogprob
-from appliance.llama.prefixes import Prompt
 from appliance.llama.sampler import Chosen, Sampler
 from appliance.llama.sampling import Sampling
 from appliance.llama.text import PieceDecoder, StopMatcher

@@ -14,10 +14,10 @@ from appliance.clock import new_id
 from appliance.errors import BadInputError
 from appliance.llama import sampling as sampling_rules
 from appliance.llama import tools as tool_rules
+from appliance.llama.batching.prefixes import Prompt
 from appliance.llama.embeddings import parse_texts
 from appliance.llama.events import Event
 from appliance.llama.model import Model
-from appliance.llama.prefixes import Prompt
 from appliance.llama.prompt import Turn, parse_turns
 from appliance.llama.sampling import Limits, Sampling
 from appliance.llama.tools import Offer

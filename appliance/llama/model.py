@@ -14,13 +14,13 @@ from pathlib import Path
 
 from appliance.config import Engine as Settings
 from appliance.errors import BadInputError
+from appliance.llama.batching.decoding import Decoding
+from appliance.llama.batching.prefixes import Prompt, common
 from appliance.llama.context import Context
-from appliance.llama.decoding import Decoding
 from appliance.llama.events import Event
 from appliance.llama.library_view import ActiveModel, read_template, verified
-from appliance.llama.parameters import model_parameters, plan_for
-from appliance.llama.placement import Placement
-from appliance.llama.prefixes import Prompt, common
+from appliance.llama.placing.parameters import model_parameters, plan_for
+from appliance.llama.placing.placement import Placement
 from appliance.llama.prompt import PromptWriter, Turn
 from appliance.llama.sampling import Sampling
 from appliance.llama.weights import Weights

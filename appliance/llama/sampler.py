@@ -59,6 +59,9 @@ class Sampler:
         self._grammar = chain_of.grammar(weights, sampling.grammar) if sampling.grammar else None
         self._scores = chain_of.scores(weights, sampling)
         self._penalises = chain_of.penalises(sampling)
+        self._is_plain = sampling.temperature == 0.0 and not (
+            sampling.grammar or sampling.logit_bias or self._penalises
+        )
         self._least = _least(sampling)
         chain = chain_of.new_chain()
         # Two chains in one: scores are changed before a grammar is asked, tokens chosen after it.
@@ -80,7 +83,10 @@ class Sampler:
 
         Raises EngineUnavailableError when no token of the vocabulary follows the grammar.
         """
-        if self._grammar is None:
+        if self._is_plain:
+            # What llama.cpp's own greedy choice is, without a list of candidates: the first best.
+            token = int(np.argmax(self._logits(context, index)))
+        elif self._grammar is None:
             token = int(api.llama_sampler_sample(self._chain, context, index))
         else:
             token = self._constrained(context, index)

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from appliance.errors import BadInputError
-from appliance.llama import grammar
+from appliance.llama.grammars import grammar
 from appliance.llama.logprobs import MOST_TOP
 
 MAX_TOKENS = 131_072

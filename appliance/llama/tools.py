@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from appliance.errors import BadInputError
-from appliance.llama.grammar import rule_of
-from appliance.llama.grammar_rules import Item, Rules, Text
+from appliance.llama.grammars.grammar import rule_of
+from appliance.llama.grammars.rules import Item, Rules, Text
 from appliance.llama.text import without_surrogates
 
 MAX_TOOLS = 128

@@ -22,11 +22,11 @@ from typing import Literal
 from appliance.config import Engine as Settings
 from appliance.errors import ApplianceError, EngineUnavailableError, fault_of
 from appliance.llama.answers import AnswerWriter
-from appliance.llama.decoding import Computed, ends
+from appliance.llama.batching.decoding import Computed, ends
+from appliance.llama.batching.prefixes import Prompt
 from appliance.llama.events import Event, Failed, Waiting, Working
 from appliance.llama.library_view import ActiveModel
 from appliance.llama.model import Model, load
-from appliance.llama.prefixes import Prompt
 from appliance.llama.sampling import Sampling
 
 LOG = logging.getLogger("appliance.llama")

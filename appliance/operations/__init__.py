@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from appliance.assembly import Appliance
 from appliance.operations.activation import Activation
+from appliance.operations.admission import Admission
 from appliance.operations.anchor_round import AnchorRound
 from appliance.operations.anchors import Anchors
 from appliance.operations.asking import Asking
@@ -16,9 +17,12 @@ from appliance.operations.chats import Chats
 from appliance.operations.content import Content
 from appliance.operations.corrections import Corrections
 from appliance.operations.dossiers import Dossiers
+from appliance.operations.embedding import Embedding
 from appliance.operations.evaluation import Evaluations
 from appliance.operations.histories import Histories
 from appliance.operations.imports import Imports
+from appliance.operations.incidents import Incidents
+from appliance.operations.managing_models_refusal import ManagingModelsRefusal
 from appliance.operations.models import Models
 from appliance.operations.people import PeopleOperations
 from appliance.operations.receipts import Receipts
@@ -39,6 +43,8 @@ class Operations:
 
     appliance: Appliance
     asking: Asking
+    embedding: Embedding
+    managing_models_refusal: ManagingModelsRefusal
     sessions: Sessions
     people: PeopleOperations
     chats: Chats
@@ -49,6 +55,7 @@ class Operations:
     histories: Histories
     models: Models
     imports: Imports
+    incidents: Incidents
     activation: Activation
     dossiers: Dossiers
     evaluations: Evaluations
@@ -65,11 +72,15 @@ class Operations:
 def operations_for(appliance: Appliance) -> Operations:
     """Return the verbs over these parts."""
     refusals = Refusals(Recorder(appliance.ledger), appliance.clock)
+    # One count of what is under way, for answers and embeddings together.
+    admission = Admission(appliance)
     content, rewrapping = Content(appliance), Rewrapping(appliance)
     anchors, evaluations = Anchors(appliance), Evaluations(appliance)
     return Operations(
         appliance=appliance,
-        asking=Asking(appliance),
+        asking=Asking(appliance, admission),
+        embedding=Embedding(appliance, admission),
+        managing_models_refusal=ManagingModelsRefusal(refusals),
         sessions=Sessions(appliance, refusals),
         people=PeopleOperations(appliance),
         chats=Chats(appliance),
@@ -80,6 +91,7 @@ def operations_for(appliance: Appliance) -> Operations:
         histories=Histories(appliance),
         models=Models(appliance),
         imports=Imports(appliance, evaluations),
+        incidents=Incidents(appliance),
         activation=Activation(appliance),
         dossiers=Dossiers(appliance),
         evaluations=evaluations,

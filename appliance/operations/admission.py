@@ -6,10 +6,13 @@ requests at once cannot pass the limits together.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import Counter
+from collections.abc import Iterator
 
 from appliance.assembly import Appliance
+from appliance.bundles.inventory import active_first
 from appliance.errors import (
     BadInputError,
     BusyError,
@@ -34,6 +37,7 @@ class Admission:
         self._under_way: Counter[str] = Counter()
         self._lock = threading.Lock()
         self._closed = False
+        self._held: set[str] = set()
 
     def models_for(self, actor: Actor) -> list[ModelFacts]:
         """Return the models this actor may ask, as the policy function says."""
@@ -45,8 +49,15 @@ class Admission:
         question.check()
         if question.conversation_id is not None:
             self._appliance.conversations.get(question.conversation_id, actor.user)
-        model = self._choose(actor, question.model)
-        decision = self._decide(actor, model, question.purpose)
+        return self.choose(actor, question.model, question.purpose)
+
+    def choose(
+        self, actor: Actor, name: str | None, purpose: str | None
+    ) -> tuple[ModelFacts, Decision]:
+        """Return the model of that name and the decision on it; raise what `decide` raises."""
+        require(actor, Permission.ASK)
+        model = self._choose(actor, name)
+        decision = self._decide(actor, model, purpose)
         if decision.rule == "purpose-unknown":
             allowed = ", ".join(self._appliance.config.policy.purposes)
             raise BadInputError(decision.reason, hint=f"choose one of {allowed}")
@@ -75,6 +86,23 @@ class Admission:
             if self._under_way[user] <= 0:
                 del self._under_way[user]
 
+    @contextlib.contextmanager
+    def holding(self, entity: str) -> Iterator[None]:
+        """Keep what a request thread works on (not an answer) from being closed as interrupted."""
+        with self._lock:
+            self._held.add(entity)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._held.discard(entity)
+
+    @property
+    def held(self) -> set[str]:
+        """Which of them are under way."""
+        with self._lock:
+            return set(self._held)
+
     def close(self) -> None:
         """Admit nothing any more."""
         with self._lock:
@@ -96,7 +124,7 @@ class Admission:
                 roles=model.roles,
                 demo=model.demo,
             )
-            for model in self._appliance.library.models()
+            for model in active_first(self._appliance.library.models())
         ]
 
     def _choose(self, actor: Actor, name: str | None) -> ModelFacts | None:

@@ -3,15 +3,18 @@
 Whatever happens to the engine, the person or the disk, exactly one outcome is recorded for each
 intent: complete, stop or fail. When the record itself is away for a moment, the outcome waits
 for it; when it stays away, the outcome is written at the next start (`outcomes.py`).
+
+An engine that dies before anything of the answer was shown is asked again once it is back; the
+person sees that the answer waits. What it had begun with may be what killed it, so that is asked
+once more and no further. What is asked of the engine is in `generations.py`.
 """
 
 from __future__ import annotations
 
 import contextlib
-import itertools
-from collections.abc import Iterator
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 
 import structlog
 
@@ -33,14 +36,11 @@ from appliance.inference.engine import (
     Delta,
     EngineStatus,
     Finished,
-    Generation,
-    Message,
     Progress,
     Queued,
-    Sampling,
 )
-from appliance.inference.limits import fit_history
 from appliance.operations.answer_run import AnswerRun
+from appliance.operations.generations import asked_of_engine
 from appliance.operations.measures import ANSWERS, FIRST_TOKEN
 from appliance.operations.outcomes import ACTION, about, record_once
 from appliance.operations.questions import Question
@@ -52,6 +52,9 @@ ENGINE_PATIENCE_NS = 30 * 1_000_000_000
 RETRY_EVERY_S = 0.25
 LOOK_EVERY_NS = 1_000_000_000
 MAX_STARTS = 3
+# How often it may have begun when the engine died: the second time, it is taken for the cause.
+MAX_BEGUN = 2
+NOTHING: Mapping[str, object] = {"text": "", "tool_calls": (), "logprobs": ()}
 INTERNAL = "the answer failed through a fault in the appliance"
 
 
@@ -84,6 +87,9 @@ class Answering:
         self._looked = self._began
         self._text: list[str] = []
         self._finished: Finished | None = None
+        # How often an engine took the question, and how often it died having begun with it.
+        self._starts = 0
+        self._begun = 0
         # The engine's last word was our place in its queue, so it had not begun with this.
         self._waiting = False
 
@@ -94,68 +100,95 @@ class Answering:
         except ApplianceError as error:
             ending = Ending("failed", error.code, error)
         except Exception as error:
-            log.error("answer failed", answer=self._run.answer_id, fault=fault_of(error))
+            self._complain("answer failed", error)
             ending = Ending("failed", "internal", ApplianceError(INTERNAL))
         try:
             self._close(ending)
         except Exception as error:
             # The row stays open; the caretaker records the outcome when the record is back.
-            log.error("outcome not recorded yet", answer=self._run.answer_id, fault=fault_of(error))
+            self._complain("outcome not recorded yet", error)
             unrecorded = RecordUnavailableError("the answer's outcome could not be recorded")
             # Without its key nobody may read the text any longer, from memory neither.
-            lost = {"text": ""} if isinstance(error, VerificationError) else {}
+            lost = NOTHING if isinstance(error, VerificationError) else {}
             elapsed = self._elapsed_ms()
             self._run.update(state="failed", error=unrecorded, elapsed_ms=elapsed, **lost)
+
+    def _complain(self, what: str, error: Exception) -> None:
+        # A log that cannot be written must not keep anybody waiting for the end.
+        with contextlib.suppress(Exception):
+            log.error(what, answer=self._run.answer_id, fault=fault_of(error))
 
     # --- generation
 
     def _generate(self) -> Ending:
-        for _ in range(MAX_STARTS):
-            ready = self._await_engine()
-            if ready is None:
-                break
+        refused = 0
+        while not self._run.stop_reason:
             try:
-                return self._stream(ready)
-            except EngineUnavailableError as error:
-                # Asked again only when it had not begun: what it began may have killed the engine.
-                if not (isinstance(error, EngineDownError) or self._waiting):
+                return self._stream()
+            except EngineDownError:
+                # Nobody took it: an engine that says it is ready and refuses is asked thrice.
+                refused += 1
+                if refused > MAX_STARTS:
                     raise
-        if self._run.stop_reason:
-            return Ending("stopped", self._run.stop_reason)
-        raise EngineUnavailableError("the model's process does not answer")
+            except EngineUnavailableError:
+                if not self._may_start_again():
+                    raise
+            self._await_engine()
+            self._run.update(state="queued", position=None, elapsed_ms=self._elapsed_ms())
+        return Ending("stopped", self._run.stop_reason)
 
-    def _await_engine(self) -> EngineStatus | None:
-        """Wait for the engine while it starts or loads; null when stopped meanwhile.
+    def _may_start_again(self) -> bool:
+        """Tell whether the question may be asked once more, now that the engine died on it."""
+        self._begun += not self._waiting
+        shown = self._run.snapshot().first_token_ms is not None
+        return not shown and self._begun < MAX_BEGUN and self._starts < MAX_STARTS
 
-        Raises EngineUnavailableError when out of patience, or there is nothing to wait for.
+    def _await_engine(self) -> None:
+        """Wait for the engine while it starts or loads, or until the answer is stopped.
+
+        Raises EngineUnavailableError when out of patience, or there is nothing to wait for. One
+        that loads says so, and is waited for as long as an answer may take.
         """
         patience = self._appliance.clock.monotonic_ns() + ENGINE_PATIENCE_NS
-        while (status := self._status()).state != "ready":
+        while not self._run.stop_reason and (status := self._status()).state != "ready":
             self._check_deadline()
-            if status.state == "empty" or self._appliance.clock.monotonic_ns() > patience:
+            gone = status.state == "down" and self._appliance.clock.monotonic_ns() > patience
+            if status.state == "empty" or gone:
                 raise EngineUnavailableError(status.detail or "the model's process is not ready")
-            self._run.update(state="loading", elapsed_ms=self._elapsed_ms())
-            if self._run.wait_for_stop(RETRY_EVERY_S):
-                return None
-        return None if self._run.stop_reason else status
+            self._run.update(state="loading", position=None, elapsed_ms=self._elapsed_ms())
+            self._run.wait_for_stop(RETRY_EVERY_S)
 
     def _status(self) -> EngineStatus:
         """Return how the model of this question stands; another may have become active."""
         return self._appliance.engine.status(self._run.model.digest)
 
-    def _stream(self, ready: EngineStatus) -> Ending:
-        request = self._request(ready.context_tokens)
+    def _stream(self) -> Ending:
+        asked = asked_of_engine(self._appliance, self._run, self._question, self._context_tokens)
+        if asked.dropped_turns:
+            self._run.update(dropped_turns=asked.dropped_turns)
         self._waiting = False
-        with contextlib.closing(self._appliance.engine.generate(request)) as progress:
-            for step in progress:
-                self._take(step)
-                if self._run.stop_reason:
-                    return Ending("stopped", self._run.stop_reason)
-                self._check_deadline()
-                self._check_erased()
+        self._starts += 1
+        try:
+            with contextlib.closing(self._appliance.engine.generate(asked.generation)) as progress:
+                for step in progress:
+                    self._take(step)
+                    if self._run.stop_reason:
+                        return Ending("stopped", self._run.stop_reason)
+                    self._check_deadline()
+                    self._check_erased()
+        except EngineDownError:
+            self._starts -= 1
+            raise
         if self._finished is None:
             raise EngineUnavailableError("the model's process ended in the middle of the answer")
         return Ending("complete", self._finished.reason)
+
+    def _context_tokens(self) -> int:
+        """Return the size of the model's context; raise EngineDownError until it is loaded."""
+        status = self._status()
+        if status.state != "ready":
+            raise EngineDownError(status.detail or "the model's process is not ready")
+        return status.context_tokens
 
     def _check_deadline(self) -> None:
         if self._elapsed_ms() > self._appliance.config.engine.answer_timeout_s * 1000:
@@ -169,7 +202,7 @@ class Answering:
         self._looked = now
         if self._appliance.conversations.custody.is_erased(self._run.conversation_id):
             self._text.clear()
-            self._run.update(text="")
+            self._run.update(**NOTHING)
             raise ConflictError("the conversation was erased while the answer was written")
 
     def _take(self, step: Progress) -> None:
@@ -178,62 +211,30 @@ class Answering:
         if isinstance(step, Queued):
             self._run.update(state="queued", position=step.position, elapsed_ms=elapsed)
         elif isinstance(step, Delta):
-            if not step.text:
-                # A sign of life while the prompt is read: Stop and the deadline act on it.
-                self._run.update(elapsed_ms=elapsed)
-                return
-            if not self._text:
-                FIRST_TOKEN.observe(elapsed / 1000)
-                self._run.update(first_token_ms=elapsed)
-            self._text.append(step.text)
-            self._run.update(
-                state="answering", position=None, text="".join(self._text), elapsed_ms=elapsed
-            )
+            self._add(step, elapsed)
         else:
             self._finished = step
 
-    def _request(self, context_tokens: int) -> Generation:
-        settings, wish = self._appliance.config.engine, self._question.sampling
-        most = min(settings.max_answer_tokens, wish.max_tokens or settings.max_answer_tokens)
-        sampling = Sampling(
-            max_tokens=most,
-            temperature=(
-                settings.temperature_percent / 100 if wish.temperature is None else wish.temperature
-            ),
-            top_p=1.0 if wish.top_p is None else wish.top_p,
-            seed=wish.seed,
-            stop=wish.stop,
+    def _add(self, piece: Delta, elapsed: int) -> None:
+        """Show one more piece; an empty one is a sign of life: Stop and the deadline act on it."""
+        if not (piece.text or piece.tool_calls or piece.logprobs):
+            self._run.update(elapsed_ms=elapsed)
+            return
+        shown = self._run.snapshot()
+        first = shown.first_token_ms
+        if first is None:
+            first = elapsed
+            FIRST_TOKEN.observe(elapsed / 1000)
+        self._text.append(piece.text)
+        self._run.update(
+            state="answering",
+            position=None,
+            text="".join(self._text),
+            tool_calls=shown.tool_calls + piece.tool_calls,
+            logprobs=shown.logprobs + piece.logprobs,
+            elapsed_ms=elapsed,
+            first_token_ms=first,
         )
-        messages = self._messages(context_tokens)
-        return Generation(self._run.model.digest, messages, sampling)
-
-    def _messages(self, context_tokens: int) -> tuple[Message, ...]:
-        """Return the turns for the model; a chat's oldest turns give way, an API's never do."""
-        given = self._question.messages
-        if any(turn.role == "system" for turn in given):
-            return given
-        system_turn = Message("system", self._appliance.config.policy.system_prompt)
-        if self._question.conversation_id is None:
-            return (system_turn, *given)
-        turns = (system_turn, *self._history(), *given)
-        # Room for an answer stays free, up to a third of the context.
-        most = self._appliance.config.engine.max_answer_tokens
-        budget = context_tokens - min(most, context_tokens // 3)
-        engine, digest = self._appliance.engine, self._run.model.digest
-        fitted = fit_history(turns, partial(engine.count_tokens, digest), budget)
-        self._run.update(dropped_turns=fitted.dropped)
-        return fitted.messages
-
-    def _history(self) -> Iterator[Message]:
-        """Yield earlier questions of this conversation that have an answer, with the answer."""
-        stored = self._appliance.conversations.messages(self._run.conversation_id, self._run.user)
-        for asked, answered in itertools.pairwise(stored):
-            if asked.role == "user" and answered.role == "assistant":
-                if answered.id == self._run.answer_id:
-                    return
-                if answered.state in {"complete", "stopped"} and answered.text:
-                    yield Message("user", asked.text)
-                    yield Message("assistant", answered.text)
 
     # --- the end
 
@@ -244,13 +245,14 @@ class Answering:
         sealed = self._appliance.conversations.finish(
             self._run.answer_id,
             state=ending.state,
-            text="".join(self._text),
+            text=self._to_seal(),
             error_code=ending.error.code if ending.error else None,
             prompt_tokens=prompt_tokens,
             answer_tokens=answer_tokens,
             latency_ms=elapsed,
             finish_reason=ending.reason,
             dropped_turns=self._run.snapshot().dropped_turns,
+            intent_seq=self._run.intent_seq,
         )
         seq = self._record(ending, sealed.for_record(), elapsed)
         self._appliance.conversations.set_outcome(self._run.answer_id, seq)
@@ -267,7 +269,8 @@ class Answering:
         )
 
     def _record(self, ending: Ending, answer: dict[str, str | int], elapsed: int) -> int:
-        model = self._run.model
+        model, end = self._run.model, self._finished
+        tokens = {"prompt": end.prompt_tokens, "answer": end.answer_tokens} if end else None
         event = event_of(
             self._actor,
             ACTION[ending.state],
@@ -275,21 +278,25 @@ class Answering:
             entity=self._run.answer_id,
             purpose=self._question.purpose or self._appliance.config.policy.default_purpose,
             model=ModelRef(model.name, model.version, model.digest),
-            tokens=self._tokens(),
+            tokens=tokens,
             latency_ms=elapsed,
             content={
                 "answer": answer,
                 "reason": ending.reason,
                 "request": self._run.intent_seq,
+                **({"starts": self._starts} if self._starts > 1 else {}),
                 **about(self._run.subject),
             },
         )
         return record_once(self._appliance.ledger, event)
 
-    def _tokens(self) -> dict[str, int] | None:
-        if self._finished is None:
-            return None
-        return {"prompt": self._finished.prompt_tokens, "answer": self._finished.answer_tokens}
+    def _to_seal(self) -> str:
+        """Return what is kept of the answer: its text, or JSON when it calls tools."""
+        text, calls = "".join(self._text), self._run.snapshot().tool_calls
+        if not calls:
+            return text
+        kept = {"text": text, "tool_calls": [vars(call) for call in calls]}
+        return json.dumps(kept, ensure_ascii=False)
 
     def _elapsed_ms(self) -> int:
         return (self._appliance.clock.monotonic_ns() - self._began) // 1_000_000

@@ -9,6 +9,7 @@ own (`answering.py`).
 from __future__ import annotations
 
 import contextlib
+import itertools
 import threading
 import time
 
@@ -17,11 +18,12 @@ import structlog
 from appliance.assembly import Appliance
 from appliance.audit.actions import Outcome
 from appliance.audit.entry import ModelRef
-from appliance.conversations.store import Turn
+from appliance.conversations.store import ModelUsed, Turn
 from appliance.errors import ApplianceError, ConflictError
 from appliance.identity.permissions import Actor, Permission
 from appliance.operations.admission import Admission
 from appliance.operations.answer_run import AnswerRun
+from appliance.operations.answer_threads import AnswerThreads
 from appliance.operations.answering import Answering
 from appliance.operations.outcomes import PATIENCE_S, about, close_interrupted
 from appliance.operations.questions import Question
@@ -37,11 +39,12 @@ SHUTDOWN_WITHIN_S = 6.0
 class Asking:
     """Questions and the answers under way in this process."""
 
-    def __init__(self, appliance: Appliance) -> None:
+    def __init__(self, appliance: Appliance, admission: Admission | None = None) -> None:
         self._appliance = appliance
         self._recorder = Recorder(appliance.ledger)
-        self._admission = Admission(appliance)
-        self._runs: dict[str, tuple[AnswerRun, threading.Thread]] = {}
+        self._admission = admission or Admission(appliance)
+        self._runs: dict[str, tuple[AnswerRun, threading.Event]] = {}
+        self._threads = AnswerThreads()
         self._ended: dict[str, float] = {}
         self._lock = threading.Lock()
         # An answer of another process that is older than this cannot be alive any more.
@@ -99,8 +102,8 @@ class Asking:
         for run, _ in runs:
             run.stop("shutdown")
         deadline = time.monotonic() + SHUTDOWN_WITHIN_S
-        for _, thread in runs:
-            thread.join(max(0.0, deadline - time.monotonic()))
+        for _, done in runs:
+            done.wait(max(0.0, deadline - time.monotonic()))
 
     def reconcile(self, older_than_s: float = 0) -> int:
         """Close what a crash left open: every request in the record gets its outcome.
@@ -111,7 +114,8 @@ class Asking:
         """
         now, closed = self._appliance.clock.now(), 0
         with self._lock:
-            alive = {key for key, (_, thread) in self._runs.items() if thread.is_alive()}
+            alive = {key for key, (_, done) in self._runs.items() if not done.is_set()}
+        alive |= self._admission.held
         for answer in self._appliance.conversations.unfinished():
             # A terminal's question runs in a process of its own.
             least = self._oldest_alive_s if answer.origin == "console" else older_than_s
@@ -135,7 +139,6 @@ class Asking:
             raise
         try:
             seq = self._record_intent(actor, question, model, decision, conversation_id, turn)
-            self._appliance.conversations.set_intent(turn.answer_id, seq)
             run = AnswerRun(turn.answer_id, conversation_id, actor.user, model, seq, turn.subject)
             self._start(run, actor, question)
         except BaseException as error:
@@ -155,26 +158,19 @@ class Asking:
     def _begin(self, actor: Actor, question: Question, model: ModelFacts) -> tuple[str, Turn]:
         store = self._appliance.conversations
         subject = None if question.patient is None else store.subjects.ensure(question.patient)
-        conversation_id = question.conversation_id
-        if conversation_id is None:
-            conversation_id = store.create(
-                actor.user, question.title(), question.origin, subject
-            ).id
-        try:
-            turn = store.begin_turn(
-                conversation_id,
-                actor.user,
-                question.to_seal(),
-                model.name,
-                model.version,
-                model.digest,
-                subject,
-            )
-        except ApplianceError:
-            with contextlib.suppress(ApplianceError):
-                store.discard_empty(conversation_id)
-            raise
-        return conversation_id, turn
+        asked, used = question.to_seal(), ModelUsed(model.name, model.version, model.digest)
+        if question.conversation_id is None:
+            return store.begin(actor.user, question.title(), question.origin, asked, used, subject)
+        turn = store.begin_turn(
+            question.conversation_id,
+            actor.user,
+            asked,
+            model.name,
+            model.version,
+            model.digest,
+            subject,
+        )
+        return question.conversation_id, turn
 
     def _record_intent(
         self,
@@ -204,6 +200,8 @@ class Asking:
     def _start(self, run: AnswerRun, actor: Actor, question: Question) -> None:
         answering = Answering(self._appliance, self._recorder, run, actor, question)
 
+        done = threading.Event()
+
         def body() -> None:
             try:
                 answering.run()
@@ -211,13 +209,13 @@ class Asking:
                 self._admission.give_back(run.user)
                 with self._lock:
                     self._ended[run.answer_id] = time.monotonic()
+                done.set()
 
-        thread = threading.Thread(target=body, name=f"answer {run.answer_id}", daemon=True)
         with self._lock:
             self._forget_old()
-            self._runs[run.answer_id] = (run, thread)
+            self._runs[run.answer_id] = (run, done)
         try:
-            thread.start()
+            self._threads.start(body)
         except RuntimeError:
             with self._lock:
                 del self._runs[run.answer_id]
@@ -226,6 +224,9 @@ class Asking:
     def _forget_old(self) -> None:
         """Drop handles of answers that ended a while ago; the store has them."""
         horizon = time.monotonic() - KEPT_AFTER_END_S
-        for answer_id in [key for key, when in self._ended.items() if when < horizon]:
+        # In the order in which they ended, so the first that is young ends the search.
+        for answer_id in list(
+            itertools.takewhile(lambda key: self._ended[key] < horizon, self._ended)
+        ):
             self._runs.pop(answer_id, None)
             del self._ended[answer_id]

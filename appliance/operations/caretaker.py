@@ -1,11 +1,13 @@
-"""What the gateway does by itself every minute: missing outcomes, the model, what is due.
+"""What the gateway does by itself: missing outcomes, the models, what is due, every minute.
 
-A minute without the record loses nothing: the next one tries again.
+And every few seconds, in a thread of its own, what the engine did by itself. A minute without the
+record loses nothing: the next one tries again.
 """
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 import structlog
 
@@ -15,26 +17,32 @@ from appliance.operations import Operations
 log = structlog.get_logger(__name__)
 
 EVERY_S = 60.0
+SOON_S = 5.0
 FIRST_AFTER_S = 5.0
 
 
 class Caretaker:
-    """A thread that looks after open ends until `stop`."""
+    """Threads that look after open ends until `stop`."""
 
     def __init__(self, operations: Operations, every_s: float = EVERY_S) -> None:
         self._operations = operations
         self._every_s = every_s
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="caretaker", daemon=True)
+        self._threads = [
+            threading.Thread(target=work, name=name, daemon=True)
+            for name, work in (("caretaker", self._run), ("incidents", self._run_soon))
+        ]
 
     def start(self) -> None:
         """Begin; to be called in the process that serves, since threads do not survive a fork."""
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     def stop(self) -> None:
         """End, and record what was only counted so far."""
         self._stopping.set()
-        self._thread.join()
+        for thread in self._threads:
+            thread.join()
         self._operations.refusals.flush(everything=True)
 
     def look_after(self) -> None:
@@ -49,16 +57,24 @@ class Caretaker:
             # Last: it speaks to places that may not answer for a while.
             ("anchors", verbs.anchor_round.run_due),
         ):
-            try:
-                step()
-            except ApplianceError as error:
-                log.warning("this waits for the next minute", what=name, code=error.code)
-            except Exception as error:
-                # This thread runs the schedules: nothing unforeseen may end it for good.
-                log.error("this waits for the next minute", what=name, fault=fault_of(error))
+            _try(name, step)
 
     def _run(self) -> None:
         wait = FIRST_AFTER_S
         while not self._stopping.wait(min(wait, self._every_s)):
             wait = self._every_s
             self.look_after()
+
+    def _run_soon(self) -> None:
+        while not self._stopping.wait(min(SOON_S, self._every_s)):
+            _try("incidents", self._operations.incidents.note)
+
+
+def _try(name: str, step: Callable[[], object]) -> None:
+    try:
+        step()
+    except ApplianceError as error:
+        log.warning("this waits for the next time", what=name, code=error.code)
+    except Exception as error:
+        # These threads run the schedules: nothing unforeseen may end one for good.
+        log.error("this waits for the next time", what=name, fault=fault_of(error))

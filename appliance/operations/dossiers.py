@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from appliance.assembly import Appliance
 from appliance.bundles import trust
 from appliance.bundles.evaluations.results import EvaluationInfo, PromptResult
-from appliance.bundles.inventory import ModelInfo, PublisherInfo
+from appliance.bundles.inventory import ModelInfo, PublisherInfo, rival_of
 from appliance.bundles.manifest import MAX_TEMPLATE_BYTES
 from appliance.bundles.pins.store import PinInfo
 from appliance.bundles.states import State
@@ -105,7 +105,7 @@ class Dossiers:
         require(actor, Permission.MODELS_LIST)
         model = self._library.by_name(name, version)
         models = self._library.models()
-        active = next((other for other in models if other.state is State.ACTIVE), None)
+        active = rival_of(model, models)
         former = _former(model, models)
         publisher = next(p for p in self._library.publishers() if p.id == model.publisher)
         return Dossier(

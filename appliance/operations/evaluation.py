@@ -21,7 +21,7 @@ from appliance.audit.actions import Outcome
 from appliance.bundles import golden
 from appliance.bundles.evaluations.results import Conditions, EvaluationInfo
 from appliance.bundles.evaluations.store import RUNNING
-from appliance.bundles.inventory import ModelInfo
+from appliance.bundles.inventory import ModelInfo, rival_of
 from appliance.bundles.refusals import DamagedModelError
 from appliance.bundles.states import State
 from appliance.clock import new_id
@@ -115,7 +115,7 @@ class Evaluations:
         """
         self._recorder.authorise(actor, Permission.MODELS_EVALUATE, "model.evaluate")
         candidate = self._meant(name, version)
-        active = self._active()
+        active = rival_of(candidate, self._library.models())
         if active is None or active.id == candidate.id:
             return None
         done = self._counting(candidate)
@@ -150,7 +150,7 @@ class Evaluations:
                 pass
 
     def _known_comparison(self, model: ModelInfo, done: EvaluationInfo | None) -> Comparison | None:
-        active = self._active()
+        active = rival_of(model, self._library.models())
         if done is None or active is None or active.id == model.id:
             return None
         beside = self._store.newest(active.id, done.prompts_sha256)
@@ -166,9 +166,6 @@ class Evaluations:
         """Return the version that was named; without one, the newest that waits for approval."""
         found = [m for m in self._library.models() if m.name == name and m.state in UNTRIED]
         return found[0] if version is None and found else self._library.by_name(name, version)
-
-    def _active(self) -> ModelInfo | None:
-        return next((m for m in self._library.models() if m.state is State.ACTIVE), None)
 
     def _change(self, actor: Actor, **facts: str) -> contextlib.AbstractContextManager[Change]:
         return self._recorder.change(actor, Permission.MODELS_EVALUATE, "model.evaluate", **facts)

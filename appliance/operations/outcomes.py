@@ -20,6 +20,9 @@ from appliance.operations.finding import found
 from appliance.operations.recording import event_of, system
 
 ACTION = {"complete": "answer.complete", "stopped": "answer.stop", "failed": "answer.fail"}
+EMBEDDING = {"complete": "embedding.complete", "failed": "embedding.fail"}
+# By the intent's action: what is asked, and how it can end.
+ENDINGS = {"answer.request": ACTION, "embedding.request": EMBEDDING}
 ENDED = frozenset({"success", "failure"})
 # An answer is asked once and ends once.
 FEW = 10
@@ -52,16 +55,21 @@ def recorded(ledger: Ledger, answer_id: str) -> int | None:
     # as many entries that name it, and the one wanted would not be among the newest.
     ends = [
         entry["seq"]
-        for action in ACTION.values()
+        for actions in ENDINGS.values()
+        for action in actions.values()
         for entry in found(ledger, Query(entity=answer_id, action=action, limit=FEW))
         if entry["outcome"] in ENDED
     ]
     return min(ends, default=None)
 
 
-def asked(ledger: Ledger, answer_id: str) -> bool:
-    """Tell whether the intent of this answer is in the record."""
-    return bool(found(ledger, Query(entity=answer_id, action="answer.request", limit=FEW)))
+def asked(ledger: Ledger, answer_id: str) -> tuple[str, int] | None:
+    """Return action and number of this answer's intent in the record; null when there is none."""
+    for action in ENDINGS:
+        intents = found(ledger, Query(entity=answer_id, action=action, limit=FEW))
+        if intents:
+            return action, min(entry["seq"] for entry in intents)
+    return None
 
 
 def close_interrupted(appliance: Appliance, answer: UnfinishedAnswer) -> bool:
@@ -76,31 +84,36 @@ def close_interrupted(appliance: Appliance, answer: UnfinishedAnswer) -> bool:
             store.close_unfinished(answer.answer_id, "interrupted")
         store.set_outcome(answer.answer_id, seq)
         return False
-    if not asked(appliance.ledger, answer.answer_id):
+    if (intent := asked(appliance.ledger, answer.answer_id)) is None:
         store.abandon(answer.answer_id, "record_unavailable")
         return False
     try:
         closed = store.close_unfinished(answer.answer_id, "interrupted")
-        event = _late(answer, closed.state, closed.sealed.for_record())
+        event = _late(answer, intent, closed.state, closed.sealed.for_record())
     except VerificationError:
         # Its key is gone or altered: the outcome is stated without a commitment to the text.
-        event = _late(answer, "failed", None)
+        event = _late(answer, intent, "failed", None)
     store.set_outcome(answer.answer_id, appliance.ledger.append(event).seq)
     return True
 
 
-def _late(answer: UnfinishedAnswer, state: str, commitment: dict[str, str | int] | None) -> Event:
-    failed = state == "failed"
+def _late(
+    answer: UnfinishedAnswer,
+    intent: tuple[str, int],
+    state: str,
+    commitment: dict[str, str | int] | None,
+) -> Event:
+    failed, (action, seq) = state == "failed", intent
     return event_of(
         system("gateway"),
-        ACTION[state],
+        ENDINGS[action][state],
         Outcome.FAILURE if failed else Outcome.SUCCESS,
         entity=answer.answer_id,
         model=ModelRef(answer.model_name, answer.model_version, answer.model_digest),
         content={
             "answer": commitment,
             "reason": "interrupted" if failed else "recorded late",
-            "request": answer.intent_seq,
+            "request": seq,
             "person": answer.user_id,
             **about(answer.subject),
         },

@@ -24,7 +24,7 @@ from appliance.errors import ConflictError, NotFoundError
 from appliance.identity.permissions import Actor, Permission
 from appliance.operations import readings
 from appliance.operations.finding import found
-from appliance.operations.outcomes import ACTION, ENDED
+from appliance.operations.outcomes import ENDED, ENDINGS
 from appliance.operations.readings import UNSTATED, Reading
 from appliance.operations.recording import REFUSALS, Recorder
 
@@ -140,14 +140,19 @@ class Receipts:
         """Return the number of the entry that ended an answer; the first, if there are more."""
         ends = [
             entry
-            for action in ACTION.values()
+            for actions in ENDINGS.values()
+            for action in actions.values()
             for entry in found(self._ledger, Query(entity=answer_id, action=action))
             if entry["outcome"] in ENDED
         ]
         for entry in sorted(ends, key=lambda end: int(end["seq"])):
             if author is None or author == _author(entry):
                 return int(entry["seq"])
-        asked = found(self._ledger, Query(entity=answer_id, action="answer.request"))
+        asked = [
+            entry
+            for intent in ENDINGS
+            for entry in found(self._ledger, Query(entity=answer_id, action=intent))
+        ]
         if not ends and any(author in (None, _author(entry)) for entry in asked):
             raise ConflictError(
                 "this answer has no receipt yet: how it ended is not in the record",

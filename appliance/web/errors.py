@@ -1,8 +1,9 @@
 """One table from error class to HTTP status, and the one place where errors become responses.
 
-A page gets a page and a program gets JSON (under /v1 in OpenAI's shape). Both carry a reference
-id to quote to IT. A stack trace goes to no one: an unexpected error is logged as its type and the
-places in the code it passed, because its message could quote what a person wrote.
+A page gets a page and a program gets JSON, in OpenAI's shape or under /api in Ollama's. All carry
+a reference id to quote to IT. A stack trace goes to no one: an unexpected error is logged as its
+type and the places in the code it passed, because its message could quote what a
+person wrote.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from appliance import errors as known
 from appliance.bundles.refusals import BundleError
 from appliance.web import cookies, current, refusals
+from appliance.web.security import API_PREFIXES
 
 log = structlog.get_logger(__name__)
 
@@ -55,6 +57,7 @@ STATUS: Mapping[type[known.ApplianceError], int] = {
     known.SessionExpiredError: 401,
     BundleError: 422,
 }
+OLLAMA_PREFIX = "/api/"
 # What OpenAI's clients expect in `error.type`.
 OPENAI_TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error",
                 429: "rate_limit_error"}  # fmt: skip
@@ -107,8 +110,24 @@ def openai_body(error: known.ApplianceError, status: int) -> dict[str, object]:
     }
 
 
+def ollama_body(error: known.ApplianceError) -> dict[str, object]:
+    """Return the error as Ollama's API would shape it; code and reference are ours."""
+    return {
+        "error": f"{error.message}: {error.hint}",
+        "code": error.code,
+        "reference": current.reference(),
+    }
+
+
 def is_api() -> bool:
-    return request.path.startswith("/v1/")
+    """Tell whether this request came under a path of the API for programs."""
+    return request.path.startswith(API_PREFIXES)
+
+
+def _body(error: known.ApplianceError, status: int) -> dict[str, object]:
+    if request.path.startswith(OLLAMA_PREFIX):
+        return ollama_body(error)
+    return openai_body(error, status)
 
 
 def wants_json() -> bool:
@@ -119,7 +138,7 @@ def wants_json() -> bool:
 
 def _render(error: known.ApplianceError, status: int) -> Response:
     if wants_json() or _without_addresses():
-        return make_response(jsonify(openai_body(error, status)), status)
+        return make_response(jsonify(_body(error, status)), status)
     page = render_template("error.html", error=error, status=status)
     return make_response(page, status)
 

@@ -13,6 +13,8 @@ from typing import Any
 from appliance.bundles.evaluations.results import EvaluationInfo, PromptResult
 from appliance.bundles.inventory import ModelInfo
 from appliance.bundles.states import State
+from appliance.identity.store import People
+from appliance.inference.engine import EngineIncident
 from appliance.operations.dossiers import Dossier, Trial
 from appliance.web import markdown
 
@@ -86,6 +88,34 @@ def groups(models: Iterable[ModelInfo]) -> list[Group]:
         for key, title, states in GROUPS
     ]
     return [group for group in found if group.models]
+
+
+def restarts(latest: Mapping[str, EngineIncident], now: float) -> dict[str, str]:
+    """Say of each model, by digest, when it was last started again by itself, and why."""
+    return {
+        digest: f"restarted {_ago(now - last.at)}: {_plain(last.reason, MAX_ITEM)}"
+        for digest, last in latest.items()
+    }
+
+
+def _ago(seconds: float) -> str:
+    for unit, size in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
+        if (count := int(seconds // size)) > 0:
+            return f"{count} {unit}{'' if count == 1 else 's'} ago"
+    return "just now"
+
+
+def names_of(people: People, ids: Iterable[str | None]) -> dict[str, str]:
+    """Return the names of the people among these ids, as a reader knows them."""
+    found = {}
+    for each in filter(None, set(ids)):
+        if each.startswith("usr_"):
+            found[each] = people.get(each).name
+        elif each.startswith("os:"):
+            found[each] = f"{each.removeprefix('os:')} (at the machine)"
+        elif each.startswith("system:"):
+            found[each] = "the appliance itself"
+    return found
 
 
 def card_of(model: ModelInfo) -> CardView:

@@ -3,8 +3,8 @@
 1. the Host header names this appliance (against DNS rebinding);
 2. the view has declared who may call it, otherwise nobody may;
 3. the body has a form that is never written to disk;
-4. the caller proves who it is: an API key under /v1/ and nothing else there, a session cookie on
-   pages and nothing else there;
+4. the caller proves who it is: an API key under /v1/ and /api/ and nothing else there, a
+   session cookie on pages and nothing else there;
 5. a request that changes something comes from our own page (Sec-Fetch-Site, Origin) and carries
    the synchroniser token of its session;
 6. the actor holds the permission that the view names.
@@ -36,7 +36,8 @@ from appliance.web.access import Access, access_of
 from appliance.web.refusals import refuse
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-API_PREFIX = "/v1/"
+# OpenAI's API and Ollama's.
+API_PREFIXES = ("/v1/", "/api/")
 FORM_FIELD = "csrf"
 HEADER = "X-CSRF-Token"
 
@@ -51,7 +52,7 @@ def guard() -> ResponseReturnValue | None:
     if access is None:
         refuse(ForbiddenError("this page is not open to anyone"))
     _check_body()
-    if request.path.startswith(API_PREFIX):
+    if request.path.startswith(API_PREFIXES):
         _authenticate_key()
     else:
         _authenticate_page(access)

@@ -9,7 +9,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from appliance.llama.memory import GIB, MIB, Layer, cache_bytes_per_token
+from appliance.llama.placing.memory import GIB, MIB, Layer, cache_bytes_per_token
 
 ROOT = Path(__file__).resolve().parents[2]
 CATALOG = ROOT / "models" / "catalog"

@@ -50,7 +50,7 @@ READS = {
 # What publishers and models go through is in test_models.py and test_evaluating.py.
 MODELS = {
     "trust rotate", "trust revoke", "model rollback", "model retire", "model pin", "model unpin",
-    "model export", "model evaluate", "model validation",
+    "model release", "model export", "model evaluate", "model validation",
 }  # fmt: skip
 # A publisher's desk has no record to write into; its commands have tests in test_publisher.py.
 DESK = {

@@ -47,7 +47,7 @@ def tiny(forge: BundleForge, state: Path) -> Iterator[BundleForge]:
 
 
 def test_a_model_goes_its_whole_way(appliance: Run, tiny: BundleForge, state: Path) -> None:
-    """Approve by number, activate, go back, pin, unpin, retire; each says what comes next."""
+    """Approve, activate, go back, beside, pin, unpin, retire; each says what comes next."""
     shown = appliance("model", "show", "tiny")
     assert "3 passed, 1 failed" in shown.out
     assert "next: another person" in shown.err
@@ -58,6 +58,10 @@ def test_a_model_goes_its_whole_way(appliance: Run, tiny: BundleForge, state: Pa
     assert "next: appliance model activate tiny --version 1.0" in approved.err
     assert appliance("model", "activate", "tiny").out == "tiny 1.0 answers from now on\n"
     assert appliance("model", "rollback").out == "demo 1.0 answers from now on\n"
+    second = appliance("model", "activate", "tiny", "--beside")
+    assert second.out == "tiny 1.0 answers when asked by its name, from now on\n"
+    assert [item["beside"] for item in appliance("model", "list", "--json").value] == [False, True]
+    assert appliance("model", "release", "tiny").out == "tiny 1.0 does not answer any more\n"
     pinned = appliance("model", "pin", "tiny", "--reason", "study 1/26")
     assert "next: appliance model unpin tiny" in pinned.err
     words = ("model", "retire", "tiny", "--version", "1.0", "--reason", "unused", "--yes")
@@ -67,7 +71,8 @@ def test_a_model_goes_its_whole_way(appliance: Run, tiny: BundleForge, state: Pa
     retired = appliance(*words, "--delete-weights")
     assert "its weights are deleted" in retired.err
     for action in (
-        "model.approve", "model.activate", "model.rollback", "model.pin", "model.unpin",
+        "model.approve", "model.activate", "model.rollback", "model.release", "model.pin",
+        "model.unpin",
         "model.retire",
     ):  # fmt: skip
         assert [e["outcome"] for e in entries(state, action)][-2:] == ["intent", "success"], action

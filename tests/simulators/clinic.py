@@ -41,7 +41,7 @@ from appliance.operations.setup import initialise
 from appliance.web import create_app
 from tests.simulators.bundle_forge import BundleForge, card_text
 from tests.simulators.evaluated import mark_evaluated
-from tests.simulators.tiny_gguf import write_tiny_gguf
+from tests.simulators.tiny_gguf import TEMPLATE, write_tiny_gguf
 
 CONSOLE = Actor("os:test", "test", Role.CONSOLE, "console", None, "console")
 PASSWORD = "correct horse battery staple"
@@ -89,12 +89,13 @@ class Clinic:
         *,
         card: str = "",
         context: int = 2048,
+        template: str = TEMPLATE,
         approve: bool = True,
     ) -> None:
         """Import a tiny model through a signed bundle; let a second person agree."""
         forge = BundleForge(self.folder / f"desk-{name}-{version}")
         source = forge.add_model(name, version)
-        write_tiny_gguf(source.gguf, sum(name.encode()), context=context)
+        write_tiny_gguf(source.gguf, sum(name.encode()), context=context, template=template)
         source.card.write_text(card_text(name, version, demo=True) + card)
         bundle = forge.good(expires=datetime.now().astimezone() + timedelta(days=30))
         root = (bundle / "metadata" / "1.root.json").read_bytes()

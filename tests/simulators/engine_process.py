@@ -125,8 +125,7 @@ def main(library: str, socket: str, settings: str) -> None:
     from appliance.llama.library_view import read_active
     from appliance.llama.server import create_app
 
-    active = read_active(Path(library))
-    assert active is not None
+    active, *_ = read_active(Path(library))
 
     class Server(BaseApplication):  # type: ignore[misc]
         def load_config(self) -> None:

@@ -135,6 +135,17 @@ def test_a_session_reads_and_writes_one_moment(database: Database) -> None:
         assert session.execute(sa.text("SELECT created FROM content_keys")).scalar_one() == 20
 
 
+def test_a_commit_is_durable_unless_its_work_says_otherwise(database: Database) -> None:
+    """The same connection is lent for both kinds of work, and never keeps the weaker setting."""
+    for durable in (True, False, True):
+        with database.writing(durable=durable) as connection:
+            assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 1 + durable
+    with database.writing(durable=False):
+        pass
+    with database.session() as session:
+        assert session.connection().exec_driver_sql("PRAGMA synchronous").scalar() == 2
+
+
 def test_reading_waits_for_no_writer(database: Database) -> None:
     """Somebody who writes does not keep others from reading what was before."""
     with database.session() as session:

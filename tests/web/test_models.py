@@ -10,9 +10,11 @@ import pytest
 import sqlalchemy as sa
 
 from appliance.bundles.evaluations.results import EvaluationInfo
+from appliance.bundles.inventory import active_first
 from appliance.bundles.store import ModelRow
 from appliance.errors import EngineUnavailableError
 from appliance.identity.roles import Role
+from appliance.inference.engine import EngineIncident
 from appliance.web import current
 from appliance.web.background import Background
 from appliance.web.pages import models as pages
@@ -375,3 +377,37 @@ def test_a_fault_in_the_background_is_kept_and_names_nothing() -> None:
     assert again.error is None
     work.forget("a")
     assert work.get("a") is None
+
+
+def test_a_second_model_is_activated_and_released_with_a_button_each(ward: Ward) -> None:
+    """It answers by its name, the page says so, and the chat offers a choice while there is one."""
+    library = ward.clinic.appliance.library
+    ward.clinic.bring_model("other", "1.0")
+    library.set_active(ward.old.id)
+    browser, place = ward.clinic.browser("approver"), "/models/other/1.0"
+    assert "Activate it beside ward 1.0" in page(browser, place)
+    asker = ward.clinic.browser("clinician")
+    assert '<select name="model">' not in page(asker, "/")
+    sent = browser.submit(f"{place}/activate", {"beside": "yes"}, page=place)
+    assert sent.status_code == 303
+    assert [model.name for model in active_first(library.models())][:2] == ["ward", "other"]
+    assert "Answers by its name" in page(browser, "/models")
+    chooser = page(asker, "/").split('<select name="model">')[1].split("</select>")[0]
+    assert chooser.index("ward 1.0") < chooser.index("other 1.0")
+    assert browser.submit(f"{place}/release", page=place).status_code == 303
+    assert library.by_name("other").state == "approved"
+    assert library.by_name("ward", "1.0").state == "active"
+
+
+def test_the_last_restart_of_a_model_is_said_in_plain_words(
+    ward: Ward, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """How long ago, and why; on the list and among the details."""
+    clinic = ward.clinic
+    at = clinic.appliance.clock.now() - 200
+    told = EngineIncident("inc_1", "restarted", ward.old.digest, "it stopped answering", at)
+    incidents = clinic.operations.incidents
+    monkeypatch.setattr(type(incidents), "latest", lambda _: {ward.old.digest: told})
+    browser = ward.clinic.browser("approver")
+    for address in ("/models", OLD):
+        assert "Restarted 3 minutes ago: it stopped answering" in page(browser, address)

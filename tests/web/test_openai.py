@@ -129,7 +129,7 @@ def test_what_is_asked_by_a_program_is_not_in_the_persons_chat_list(
 
 # --- refusals
 
-MANY = b'"a", "b", "c", "d", "e"]}'
+MANY = b'"a", "b", "c", "d", "e", "f", "g", "h", "i"]}'
 
 
 def test_an_unknown_model_is_not_found(client: OpenAI) -> None:
@@ -222,7 +222,7 @@ def test_fields_that_are_not_known_are_ignored(answering: Clinic) -> None:
 
 def test_an_unknown_path_under_v1_is_json(answering: Clinic) -> None:
     """A wrong address is told in the shape that clients read."""
-    response = Browser(answering).get("/v1/embeddings")
+    response = Browser(answering).get("/v1/images")
     assert response.status_code == 404
     assert response.get_json()["error"]["type"] == "not_found_error"
 

@@ -14,11 +14,12 @@ from appliance.operations.scopes import Wanted
 from appliance.web.access import Access, access_of
 from tests.simulators.clinic import CSRF, PASSWORD, Browser, Clinic
 
+FOR_PROGRAMS = ("/v1/", "/api/")
 ROLES = sorted(str(role) for role in ASSIGNABLE)
 FILLED = {
     "conversation_id": f"cnv_{0:024}", "answer_id": f"msg_{0:024}", "key_id": f"key_{0:024}",
     "name": "clinician", "version": "1.0", "seq": 0, "search_id": f"sch_{0:024}",
-    "hold_id": f"hld_{0:024}", "erasure_id": f"ers_{0:024}",
+    "hold_id": f"hld_{0:024}", "erasure_id": f"ers_{0:024}", "wish": "pull",
 }  # fmt: skip
 
 
@@ -68,7 +69,7 @@ def test_a_role_gets_403_on_whatever_it_may_not(answering: Clinic, role: str) ->
     """Each role is refused on every page and form whose permission it does not hold."""
     browser = answering.browser(role)
     for name, method, path, access in every_rule(answering.app):
-        if path.startswith("/v1") or access is None or access.permission is None:
+        if path.startswith(FOR_PROGRAMS) or access is None or access.permission is None:
             continue
         if access.permission in GRANTS[answering.actor(role).role]:
             continue
@@ -80,7 +81,7 @@ def test_without_a_session_every_closed_page_leads_to_the_sign_in_page(answering
     """Nobody in particular sees nothing but the sign-in page."""
     browser = Browser(answering)
     for name, method, path, access in every_rule(answering.app):
-        if path.startswith("/v1") or access is None or access.permission is None:
+        if path.startswith(FOR_PROGRAMS) or access is None or access.permission is None:
             continue
         response = browser.client.open(path, method=method)
         assert response.status_code == 303, name
@@ -192,9 +193,12 @@ CHANGES: dict[str, tuple[str, Prepare, str]] = {
 # These record elsewhere what they change, each with a test of its own (the model's life, a stop
 # whose outcome is `answer.stop`, a verification, whose one entry is its outcome, the API).
 ELSEWHERE = {
-    "answers.stop", "record.verify", "openai.completions", "privacy.plan", "privacy.find",
+    "answers.stop", "record.verify", "privacy.plan", "privacy.find",
+    "openai_chat.chat", "openai_completions.completions", "openai_embeddings.embeddings",
+    "ollama_chat.chat", "ollama_chat.generate", "ollama_embed.embed", "ollama_embed.embed_one",
+    "ollama_models.show", "ollama_refused.refused",
     "models.approve", "models.activate", "models.rollback", "models.evaluate", "models.pin",
-    "models.unpin", "models.retire",
+    "models.release", "models.unpin", "models.retire",
 }  # fmt: skip
 
 
@@ -226,7 +230,7 @@ def test_every_change_leaves_an_intent_and_an_outcome(clinic: Clinic, endpoint: 
 def test_a_forged_form_changes_nothing_on_any_route(answering: Clinic) -> None:
     """Every form without its token is refused before anything happens."""
     for name, method, path, access in every_rule(answering.app):
-        if method == "GET" or path.startswith("/v1") or access is None:
+        if method == "GET" or path.startswith(FOR_PROGRAMS) or access is None:
             continue
         holder = next(
             (r for r in ROLES if access.permission in GRANTS[answering.actor(r).role]), None

@@ -2,7 +2,8 @@
 
 A row is written before its model becomes the active one, so that no activation lacks one; a row
 whose activation a crash prevented names a model that is not active, and is passed over.
-Not here: which model is active now (`bundles/store.py` decides that).
+There are two places, that of the default and the one beside it; each has its own line of models.
+Not here: which models are active now (`bundles/store.py` decides that).
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from appliance.database import Base, Database
 
-Kind = Literal["activate", "rollback"]
+Kind = Literal["activate", "rollback", "activate-beside", "rollback-beside"]
+BESIDE = ("activate-beside", "rollback-beside")
 
 
 class ActivationRow(Base):
@@ -33,7 +35,7 @@ class ActivationRow(Base):
 
 @dataclass(frozen=True)
 class ActivationInfo:
-    """A model took over from `previous`, null when none was active; both are models' ids."""
+    """A model took over from `previous`, null when none was in its place; both are models' ids."""
 
     id: str
     model: str
@@ -59,9 +61,11 @@ class Activations:
         with self._database.session() as session:
             session.execute(sa.delete(ActivationRow).where(ActivationRow.id == activation_id))
 
-    def newest(self, model_id: str | None = None) -> ActivationInfo | None:
-        """Return the newest activation (of that model), None when there was none."""
+    def newest(self, model_id: str | None = None, *, beside: bool = False) -> ActivationInfo | None:
+        """Return the newest activation (of that model) in a place, None when there was none."""
         query = sa.select(ActivationRow).order_by(ActivationRow.at.desc(), ActivationRow.id.desc())
+        is_beside = ActivationRow.kind.in_(BESIDE)
+        query = query.where(is_beside if beside else sa.not_(is_beside))
         if model_id is not None:
             query = query.where(ActivationRow.model == model_id)
         with self._database.reading() as session:

@@ -17,7 +17,7 @@ from appliance.config import Engine as Settings
 from appliance.database import Database
 
 if TYPE_CHECKING:
-    from appliance.llama.hardware import Machine
+    from appliance.llama.placing.hardware import Machine
 
 MIB = 1_048_576
 GUIDE = "docs/how-to/use-a-gpu.md"
@@ -25,7 +25,7 @@ GUIDE = "docs/how-to/use-a-gpu.md"
 
 def machine(patient: Patient) -> Finding:
     """Cores and memory that models may use here, and every GPU, or why it lies idle."""
-    from appliance.llama.hardware import this_machine
+    from appliance.llama.placing.hardware import this_machine
 
     settings = patient.config.engine
     if settings.kind != "llama":
@@ -35,8 +35,8 @@ def machine(patient: Patient) -> Finding:
 
 def judge(found: Machine, settings: Settings) -> Finding:
     """Return the finding for a machine and these settings."""
-    from appliance.llama.hardware import idle_gpu
-    from appliance.llama.memory import in_gib
+    from appliance.llama.placing.hardware import idle_gpu
+    from appliance.llama.placing.memory import in_gib
 
     said = f"{found.cores} cores and {in_gib(found.ram.available)} of memory for models"
     idle = idle_gpu(found)
@@ -66,7 +66,7 @@ def judge(found: Machine, settings: Settings) -> Finding:
 
 def floor(patient: Patient) -> Finding:
     """The machine has the memory that the active model's card names as the least."""
-    from appliance.llama.hardware import this_machine
+    from appliance.llama.placing.hardware import this_machine
 
     if patient.config.engine.kind != "llama":
         return ok("hardware floor", "answers come from another server")
@@ -84,7 +84,7 @@ def floor(patient: Patient) -> Finding:
 
 def judge_floor(name: str, card: Mapping[str, object], there: Machine, set_: Settings) -> Finding:
     """Return the finding for a model's card; a card without numbers asks for nothing."""
-    from appliance.llama.memory import in_gib
+    from appliance.llama.placing.memory import in_gib
 
     asked = card.get("hardware_floor")
     needed = asked.get("memory_mib") if isinstance(asked, Mapping) else None

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from appliance.assembly import WRITING
 from appliance.audit.client import LedgerClient
 from appliance.cli.checks.finding import Finding, Patient, fail, ok, warn
-from appliance.cli.supervisor import answers
+from appliance.cli.supervisor import OWN_ENGINE, answers
 from appliance.errors import UnavailableError
 from appliance.inference.engine import EngineStatus
-from appliance.inference.openai_engine import OpenAIEngine
+from appliance.inference.engine_choice import choose_engine
 
 START = "start the appliance with `appliance run`; if it runs, look at what it printed"
+OTHERS = "start it, or change engine.kind and engine.url; see docs/how-to"
 MOVED = f"{START}; if it listens on another port, set APPLIANCE_PORT here too"
 
 
@@ -27,11 +29,17 @@ def ledger(patient: Patient) -> Finding:
 
 def engine(patient: Patient) -> Finding:
     """The engine answers, the active models are ready, and every model's process is named."""
-    place = OpenAIEngine(uds=patient.paths.engine_socket)
+    settings, paths = patient.config.engine, patient.paths
+    place = choose_engine(
+        settings, library=paths.library, control=paths.engine_socket, sockets=paths.engines,
+        writing=WRITING,
+    )  # fmt: skip
     try:
         status = place.status()
     finally:
         place.close()
+    if settings.kind != OWN_ENGINE:
+        return _of_others(settings.kind, settings.url, status)
     waiting = [seat for seat in status.seats if seat.role == "active" and seat.state != "ready"]
     if status.state == "ready" and waiting:
         names = ", ".join(f"{seat.name} {seat.version}" for seat in waiting)
@@ -47,6 +55,19 @@ def engine(patient: Patient) -> Finding:
         found = f"no model is loaded; {status.detail}" if status.detail else "no model is loaded"
         return fail("engine", found, "see `appliance model list`")
     return fail("engine", "it does not answer", START)
+
+
+def _of_others(kind: str, url: str, status: EngineStatus) -> Finding:
+    """Say how a server of somebody else stands: nothing here starts or restarts it."""
+    where = f"the {kind} server at {url}"
+    if status.state == "ready":
+        return ok("engine", f"{where} serves the active model")
+    why = f": {status.detail}" if status.detail else ""
+    if status.state == "loading":
+        return warn("engine", f"{where} is not ready yet{why}", "look again in a minute")
+    if status.state == "empty":
+        return fail("engine", f"{where} does not serve the active model{why}", OTHERS)
+    return fail("engine", f"{where} does not answer", OTHERS)
 
 
 def _models(status: EngineStatus) -> str:

@@ -88,7 +88,7 @@ def finished(session: Session, limit: int) -> list[Erasure]:
     return [value(row) for row in session.scalars(query)]
 
 
-def is_erased(session: Session, subject: str) -> bool:
+def is_erased(session: Session | sa.Connection, subject: str) -> bool:
     """Tell whether this pseudonym was erased, so that nothing new may be put under it."""
     query = sa.select(ErasureRow.id).where(
         ErasureRow.kind == ERASE,

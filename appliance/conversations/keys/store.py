@@ -1,13 +1,17 @@
 """Content keys in keys.db, each wrapped by the key-encryption key and never stored otherwise.
 
 They have a database of their own, so that destroying one can be made certain. For the same
-reason nothing is cached: a key that is gone from the file is gone. All rows are wrapped under one
+reason nothing is cached: a key that is gone from the file is gone. A busy program makes fresh ones
+several at a time, since each has to be on the disk before its first use; what a restart leaves
+unused never sealed anything. All rows are wrapped under one
 key-encryption key, whose id stands in `wrapping`; it is read with every row, so that a program
 notices when another one has replaced that key.
 """
 
 from __future__ import annotations
 
+import contextlib
+from collections import deque
 from collections.abc import Collection, Iterable, Iterator
 
 import sqlalchemy as sa
@@ -22,6 +26,9 @@ from appliance.sealing import HINT_KEY_FILE, WRONG_KEY_FILE, ContentKey, KeyWrap
 ONE = 1
 # SQLite takes at most 32,766 values in one statement.
 AT_ONCE = 10_000
+# After so many one by one, so many are made together, for one wait for the disk.
+BUSY_AFTER = 8
+FRESH_AT_ONCE = 16
 
 
 class ContentKeyRow(KeysBase):
@@ -61,6 +68,16 @@ class WrappingRow(KeysBase):
     key_id: Mapped[str]
 
 
+_key = KeysBase.metadata.tables[ContentKeyRow.__tablename__]
+_wrapping = KeysBase.metadata.tables[WrappingRow.__tablename__]
+# One moment of both: the row, and what all rows are wrapped under.
+WRAPPED = (
+    sa.select(_key.c.wrapped, _wrapping.c.key_id.label("under"))
+    .select_from(sa.outerjoin(_key, _wrapping, sa.true()))
+    .where(_key.c.key_id == sa.bindparam("of"))
+)
+
+
 class KeyRing:
     """Makes, finds and destroys the keys of conversations."""
 
@@ -68,6 +85,8 @@ class KeyRing:
         self._database = database
         self._wrapper = wrapper
         self._clock = clock
+        self._fresh: deque[ContentKey] = deque()  # its append and pop are atomic
+        self._made = 0
 
     @property
     def database(self) -> Database:
@@ -75,13 +94,18 @@ class KeyRing:
 
     def new(self) -> ContentKey:
         """Return a fresh key that is durable already: what it seals can be opened again."""
+        with contextlib.suppress(IndexError):
+            return self._fresh.popleft()
         with self._database.session() as session:
-            wrapper = self.wrapper(session, claim=True)
-            key, wrapped = wrapper.generate(new_id("cky"))
-            session.add(
-                ContentKeyRow(key_id=key.key_id, wrapped=wrapped, created=self._clock.now())
-            )
-        return key
+            wrapper, now = self.wrapper(session, claim=True), self._clock.now()
+            count = FRESH_AT_ONCE if self._made >= BUSY_AFTER else 1
+            made = [wrapper.generate(new_id("cky")) for _ in range(count)]
+            rows = [{"key_id": k.key_id, "wrapped": w, "created": now} for k, w in made]
+            session.execute(sa.insert(_key), rows)
+        first, *others = (key for key, _ in made)
+        self._made += count
+        self._fresh.extend(others)
+        return first
 
     def check(self) -> None:
         """Raise VerificationError unless the newest key opens under this key file.
@@ -106,12 +130,11 @@ class KeyRing:
 
     def get(self, key_id: str) -> ContentKey:
         """Return a key; raise VerificationError if it is gone or was altered."""
-        with self._database.reading() as session:
-            row = session.get(ContentKeyRow, key_id)
-            wrapper = self.wrapper(session)
+        with self._database.looking() as connection:
+            row = connection.execute(WRAPPED, {"of": key_id}).one_or_none()
         if row is None:
             raise VerificationError(f"the content key {key_id} is gone, so its text cannot be read")
-        return wrapper.unwrap(key_id, row.wrapped)
+        return self._under(row.under).unwrap(key_id, row.wrapped)
 
     def those_that_open(self, key_ids: Iterable[str]) -> dict[str, ContentKey]:
         """Return the keys by id, without those that are gone or altered."""
@@ -137,8 +160,11 @@ class KeyRing:
             if claim:
                 session.add(WrappingRow(one=ONE, key_id=self._wrapper.key_id))
             return self._wrapper
-        if row.key_id != self._wrapper.key_id:
-            self._wrapper = self._wrapper.named(row.key_id)
+        return self._under(row.key_id)
+
+    def _under(self, wrapping: str | None) -> KeyWrapper:
+        if wrapping is not None and wrapping != self._wrapper.key_id:
+            self._wrapper = self._wrapper.named(wrapping)
         return self._wrapper
 
     # --- destroying

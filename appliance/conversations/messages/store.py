@@ -12,7 +12,6 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from appliance.conversations.values import (
-    COMPLETE,
     FAILED,
     PENDING,
     MessageInfo,
@@ -21,7 +20,7 @@ from appliance.conversations.values import (
 )
 from appliance.database import Base
 from appliance.errors import ConflictError, NotFoundError
-from appliance.sealing import ContentKey, Sealed
+from appliance.sealing import ContentKey
 
 
 class MessageRow(Base):
@@ -57,47 +56,6 @@ class MessageRow(Base):
 def place(message_id: str) -> str:
     """Return what the sealed text of a message is bound to."""
     return f"{message_id}:body"
-
-
-def question(message_id: str, conversation_id: str, sealed: Sealed, now: float) -> MessageRow:
-    """Return the row of a question; it is complete as soon as it is asked."""
-    return MessageRow(
-        id=message_id,
-        conversation_id=conversation_id,
-        role="user",
-        sealed=sealed.data,
-        state=COMPLETE,
-        created=now,
-        finished=now,
-        abandoned=False,
-    )
-
-
-def answer(
-    message_id: str, conversation_id: str, sealed: Sealed, now: float, used: ModelUsed
-) -> MessageRow:
-    """Return the row that keeps a place for an answer."""
-    return MessageRow(
-        id=message_id,
-        conversation_id=conversation_id,
-        role="assistant",
-        sealed=sealed.data,
-        state=PENDING,
-        model_name=used.name,
-        model_version=used.version,
-        model_digest=used.digest,
-        created=now,
-        abandoned=False,
-    )
-
-
-def append(session: Session, conversation_id: str, rows: Sequence[MessageRow]) -> None:
-    """Put rows behind the last message of their conversation."""
-    query = sa.select(sa.func.coalesce(sa.func.max(MessageRow.position), -1))
-    last = session.scalars(query.where(MessageRow.conversation_id == conversation_id)).one()
-    for position, row in enumerate(rows, start=last + 1):
-        row.position = position
-        session.add(row)
 
 
 def existing(session: Session, message_id: str) -> MessageRow:

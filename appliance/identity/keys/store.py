@@ -6,6 +6,8 @@ to change together. Not here: whether the account is in force (`identity/store.p
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
@@ -81,22 +83,35 @@ def revoke_all(session: Session, user_id: str, now: float) -> None:
     )
 
 
-def valid(session: Session, text: str, now: float) -> KeyInfo:
+_keys = Base.metadata.tables[KeyRow.__tablename__]
+KEY = sa.select(_keys).where(_keys.c.id == sa.bindparam("of"))
+USE = sa.update(_keys).where(_keys.c.id == sa.bindparam("of")).values(last_used=sa.bindparam("now"))
+
+
+def valid(connection: sa.Connection, text: str, now: float) -> KeyInfo:
     """Return the key that `text` is; raise NotSignedInError unless known and in force."""
     parsed = sessions.parse_api_key(text)
-    row = None if parsed is None else session.get(KeyRow, parsed[0])
+    row = None if parsed is None else connection.execute(KEY, {"of": parsed[0]}).one_or_none()
     if parsed is None or row is None or not sessions.same(row.digest, parsed[1]):
         raise NotSignedInError("the API key is not known", hint=HINT)
     if row.revoked is not None:
         raise NotSignedInError("the API key was revoked", hint=HINT)
     if now >= row.expires:
         raise NotSignedInError("the API key has expired", hint=HINT)
-    if row.last_used is None or abs(now - row.last_used) >= NOTE_S:
-        row.last_used = now
     return _key(row)
 
 
-def _key(row: KeyRow) -> KeyInfo:
+def note_is_due(key: KeyInfo, now: float) -> bool:
+    """Tell whether it is time to note again that a key is in use."""
+    return key.last_used is None or abs(now - key.last_used) >= NOTE_S
+
+
+def note(connection: sa.Connection, key_id: str, now: float) -> None:
+    """Note that a key was used."""
+    connection.execute(USE, {"of": key_id, "now": now})
+
+
+def _key(row: KeyRow | sa.Row[*tuple[Any, ...]]) -> KeyInfo:
     return KeyInfo(
         id=row.id,
         user_id=row.user_id,

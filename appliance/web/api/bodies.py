@@ -1,80 +1,54 @@
-"""What a program may send to /v1/chat/completions, checked field by field.
+"""How a body from a program is read: field by field, with the field named and nothing quoted.
 
-Fields that OpenAI knows and this appliance does not are ignored, as OpenAI ignores unknown ones;
-what would change the meaning of the answer (several choices, tools as turns) is refused.
+A field that neither this appliance nor the API it speaks knows is ignored. A field that would
+change the meaning of the answer and cannot be heeded is declared as `Refused`, so that it is
+never ignored in silence. The fields of each API are in modules of their own.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import json
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    ValidationError,
+)
+from pydantic_core import PydanticCustomError, core_schema
 
 from appliance.errors import BadInputError
-from appliance.inference.engine import Message, Role
-from appliance.operations.questions import Question, SamplingWish
+from appliance.inference.engine import Tool
 
 MAX_MESSAGES = 1_000
-MAX_STOPS = 4
+MAX_STOPS = 8
 MAX_STOP_CHARACTERS = 200
+MAX_TOOLS = 128
+MAX_CALL_ID = 128
+MAX_TEXTS = 256
+MAX_TOKENS = 1_048_576
+MAX_TOP_K = 1_000
+# What engines take: 0 to 2^32-2.
+SEEDS = 2**32 - 1
+ANY_OBJECT = '{"type":"object"}'
+NO_PARAMETERS = '{"type":"object","properties":{}}'
+TEXT_ONLY = "only text is read here; leave out pictures, sound and files"
+# Faults whose words would quote what was sent.
+QUOTING = frozenset({"union_tag_invalid", "value_error", "assertion_error"})
 
 
 class Body(BaseModel):
+    """A body or a part of one: unknown fields are ignored, types are taken as they stand."""
+
     model_config = ConfigDict(extra="ignore", strict=True, frozen=True)
 
-
-class TextPart(Body):
-    type: Literal["text"]
-    text: str
-
-
-class Turn(Body):
-    role: Literal["system", "developer", "user", "assistant"]
-    content: str | list[TextPart]
-
-    def message(self) -> Message:
-        """Return the turn as the engine sees it; `developer` is OpenAI's newer `system`."""
-        text = (
-            self.content
-            if isinstance(self.content, str)
-            else "".join(part.text for part in self.content)
-        )
-        role: Role = "system" if self.role == "developer" else self.role
-        return Message(role, text)
-
-
-class StreamOptions(Body):
-    include_usage: bool = False
-
-
-class Metadata(Body):
-    purpose: str | None = None
-    # A record number or an encounter; only a pseudonym of it is kept.
-    patient: str | None = None
-
-
-StopText = Annotated[str, Field(min_length=1, max_length=MAX_STOP_CHARACTERS)]
-
-
-class Completion(Body):
-    """The body of a chat completion; `n` may only be 1."""
-
-    model: str = Field(max_length=200)
-    messages: list[Turn] = Field(min_length=1, max_length=MAX_MESSAGES)
-    stream: bool | None = None
-    stream_options: StreamOptions | None = None
-    max_tokens: int | None = Field(default=None, ge=1, le=1_048_576)
-    max_completion_tokens: int | None = Field(default=None, ge=1, le=1_048_576)
-    temperature: float | None = Field(default=None, ge=0, le=2)
-    top_p: float | None = Field(default=None, gt=0, le=1)
-    seed: int | None = Field(default=None, ge=-(2**31), lt=2**32)
-    stop: StopText | list[StopText] | None = None
-    user: str | None = None
-    n: Literal[1] | None = None
-    metadata: Metadata | None = None
-
     @classmethod
-    def read(cls, data: bytes) -> Completion:
+    def read(cls, data: bytes) -> Self:
         """Return the checked body; raise BadInputError naming the field, never quoting it."""
         try:
             return cls.model_validate_json(data)
@@ -83,40 +57,113 @@ class Completion(Body):
         except (RecursionError, UnicodeError) as error:
             raise BadInputError("the body is not JSON") from error
 
-    def question(self, purpose: str | None) -> Question:
-        """Return the question that the body asks; a purpose in a header goes before metadata."""
-        return Question(
-            messages=tuple(turn.message() for turn in self.messages),
-            model=self.model,
-            purpose=purpose or (self.metadata.purpose if self.metadata else None),
-            sampling=SamplingWish(
-                max_tokens=self.max_completion_tokens or self.max_tokens,
-                temperature=self.temperature,
-                top_p=self.top_p,
-                seed=self.seed,
-                stop=self._stops(),
-            ),
-            origin="api",
-            patient=(self.metadata.patient if self.metadata else None) or None,
-        )
 
-    @property
-    def wants_usage(self) -> bool:
-        return self.stream_options is not None and self.stream_options.include_usage
+def fault(words: str) -> PydanticCustomError:
+    """Return an error of one field whose words are our own."""
+    return PydanticCustomError("refused", "{words}", {"words": words})
 
-    def _stops(self) -> tuple[str, ...]:
-        if self.stop is None:
-            return ()
-        stops = (self.stop,) if isinstance(self.stop, str) else tuple(self.stop)
-        if len(stops) > MAX_STOPS:
-            raise BadInputError(f"stop: at most {MAX_STOPS} texts")
-        return stops
+
+class Refused:
+    """A field that takes null and what means nothing; it refuses everything else, and says why."""
+
+    def __init__(self, why: str, *neutral: object) -> None:
+        self._why = why
+        self._neutral = neutral
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
+        return core_schema.no_info_before_validator_function(self._check, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {"type": "null", "description": f"Refused: {self._why}."}
+
+    def _check(self, value: object) -> None:
+        if value is not None and value not in self._neutral:
+            raise fault(self._why)
+
+
+def _text_only(value: object) -> object:
+    if isinstance(value, list):
+        for part in value:
+            if isinstance(part, dict) and part.get("type", "text") != "text":
+                raise fault(TEXT_ONLY)
+    return value
+
+
+class TextPart(Body):
+    type: Literal["text"]
+    text: str
+
+
+Content = Annotated[str | list[TextPart], BeforeValidator(_text_only)]
+StopText = Annotated[str, Field(min_length=1, max_length=MAX_STOP_CHARACTERS)]
+Stops = StopText | Annotated[list[StopText], Field(max_length=MAX_STOPS)]
+ModelName = Annotated[str, Field(min_length=1, max_length=200)]
+Seed = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+Text = Annotated[str, Field(min_length=1)]
+Texts = Text | Annotated[list[Text], Field(min_length=1, max_length=MAX_TEXTS)]
+
+
+def text_of(content: str | list[TextPart] | None) -> str:
+    """Return the text of a message, whose parts belong together."""
+    if isinstance(content, list):
+        return "".join(part.text for part in content)
+    return content or ""
+
+
+def listed(value: str | list[str] | None) -> tuple[str, ...]:
+    """Return one text or several as a tuple."""
+    if value is None:
+        return ()
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
+def seed_of(number: int | None) -> int | None:
+    """Return a seed that every engine takes; the same number always gives the same seed."""
+    return None if number is None else number % SEEDS
+
+
+def json_text(value: object) -> str:
+    """Return JSON as text; raise BadInputError for what JSON has no form for (NaN)."""
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False)
+    except ValueError as error:
+        raise BadInputError("a number in the body is not one that JSON has") from error
+
+
+class Function(Body):
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+
+
+class OfferedTool(Body):
+    type: Literal["function"] = "function"
+    function: Function
+
+    def tool(self) -> Tool:
+        """Return the tool as the engine sees it."""
+        function = self.function
+        given = json_text(function.parameters) if function.parameters else NO_PARAMETERS
+        return Tool(function.name, function.description or "", given)
+
+
+def _distinct(tools: list[OfferedTool]) -> list[OfferedTool]:
+    if len({tool.function.name for tool in tools}) != len(tools):
+        raise fault("two tools have the same name")
+    return tools
+
+
+OfferedTools = Annotated[list[OfferedTool], Field(max_length=MAX_TOOLS), AfterValidator(_distinct)]
 
 
 def _first_fault(error: ValidationError) -> str:
-    fault = error.errors(include_input=False, include_url=False, include_context=False)[0]
-    if fault["type"] == "json_invalid":
+    found = error.errors(include_input=False, include_url=False)[0]
+    if found["type"] == "json_invalid":
         return "the body is not JSON"
-    place = ".".join(str(step) for step in fault["loc"])
-    words = "unexpected value" if fault["type"] == "value_error" else fault["msg"]
+    place = ".".join(str(step) for step in found["loc"])
+    words = "unexpected value" if found["type"] in QUOTING else found["msg"]
     return f"{place}: {words}" if place else f"the body: {words}"

@@ -52,7 +52,7 @@ def _ledger_is_well() -> bool:
 
 def _engine_ready() -> bool:
     try:
-        return current.gateway().appliance.engine.status().state == "ready"
+        return current.operations().activation.can_answer()
     except ApplianceError:
         return False
 

@@ -7,6 +7,7 @@ from flask import Blueprint, Response
 from appliance.identity.permissions import Permission
 from appliance.web import current
 from appliance.web.access import allow
+from appliance.web.api.described import Description, described
 from appliance.web.files import proof
 
 api = Blueprint("receipts_api", __name__, url_prefix="/v1")
@@ -14,6 +15,7 @@ api = Blueprint("receipts_api", __name__, url_prefix="/v1")
 
 @api.get("/receipts/<message:answer_id>")
 @allow(Permission.RECEIPTS_OWN)
+@described(Description("Prove an answer", reply="text/plain"))
 def receipt(answer_id: str) -> Response:
     """Send the tlog-proof of an answer that the key's owner asked for."""
     found = current.operations().receipts.of_own_answer(current.actor(), answer_id)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 
 from flask import Blueprint, Response, make_response, redirect, render_template, request, url_for
 
+from appliance.bundles.inventory import default_of
 from appliance.bundles.states import State
 from appliance.errors import (
     ApplianceError,
@@ -72,7 +73,18 @@ def approve(name: str, version: str) -> Response:
 def activate(name: str, version: str) -> Response:
     """Make it the model that answers; the old one answers until this one is ready."""
     actor, verbs = current.actor(), current.operations().activation
-    return _switch(name, version, "activate", lambda: verbs.activate(actor, name, version))
+    beside = request.form.get("beside") == "yes"
+    return _switch(
+        name, version, "activate", lambda: verbs.activate(actor, name, version, beside=beside)
+    )
+
+
+@pages.post("/models/<model:name>/<version:version>/release")
+@allow(Permission.MODELS_ACTIVATE)
+def release(name: str, version: str) -> Response:
+    """Let the model that answers beside another one answer no more."""
+    actor, verbs = current.actor(), current.operations().activation
+    return _change(name, version, lambda: verbs.release(actor, name), "state")
 
 
 @pages.post("/models/<model:name>/<version:version>/rollback")
@@ -82,8 +94,9 @@ def rollback(name: str, version: str) -> Response:
     actor, verbs = current.actor(), current.operations()
 
     def go_back() -> object:
-        if verbs.models.show(actor, name, version).state is State.ACTIVE:
-            return verbs.activation.rollback(actor)
+        model = verbs.models.show(actor, name, version)
+        if model.state is State.ACTIVE:
+            return verbs.activation.rollback(actor, beside=model.beside)
         # Without this a second press would go back again, and so forward.
         raise ConflictError(
             f"model {name} {version} does not answer any more; nothing was changed",
@@ -223,7 +236,8 @@ def _list() -> Response:
         },
         publishers={known.id: known.name for known in operations.trusting.list(actor)},
         pins=operations.models.pins(actor),
-        previous=operations.activation.previous(actor),
+        previous=_previous(),
+        restarts=_restarts(),
         names=_names(model.imported_by for model in listed),
         me=actor,
         switching=_running(SWITCHING),
@@ -250,7 +264,9 @@ def _detail(
         names=_names(people),
         asking_roles=sorted(ASKING_ROLES),
         mine=operations.models.brought_in_by(actor, model),
-        previous=operations.activation.previous(actor) if model.state is State.ACTIVE else None,
+        previous=_previous()[model.beside] if model.state is State.ACTIVE else None,
+        default=default_of(operations.models.list(actor)),
+        restarts=_restarts(),
         evaluating=_running(f"evaluate {model.id}"),
         switching=_running(SWITCHING),
         error=error or _left_over(model.id),
@@ -280,17 +296,18 @@ def _left_over(model_id: str) -> ApplianceError | None:
 
 
 def _names(ids: Iterable[str | None]) -> dict[str, str]:
-    """Return the names of the people among these ids, as a reader knows them."""
-    people = current.gateway().appliance.people
-    found = {}
-    for each in filter(None, set(ids)):
-        if each.startswith("usr_"):
-            found[each] = people.get(each).name
-        elif each.startswith("os:"):
-            found[each] = f"{each.removeprefix('os:')} (at the machine)"
-        elif each.startswith("system:"):
-            found[each] = "the appliance itself"
-    return found
+    return models.names_of(current.gateway().appliance.people, ids)
+
+
+def _previous() -> dict[bool, object]:
+    """Return what a step back would bring, for the default's place and the one beside it."""
+    verbs, actor = current.operations().activation, current.actor()
+    return {beside: verbs.previous(actor, beside=beside) for beside in (False, True)}
+
+
+def _restarts() -> dict[str, str]:
+    now = current.gateway().appliance.clock.now()
+    return models.restarts(current.operations().incidents.latest(), now)
 
 
 def _back(name: str, version: str, at: str) -> Response:

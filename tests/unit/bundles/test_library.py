@@ -134,6 +134,31 @@ def test_one_model_is_active(stocked: Site) -> None:
     }
 
 
+def test_a_second_model_is_active_beside_the_first(stocked: Site) -> None:
+    """The engine is told of both, the default first; each place is taken over by itself."""
+    library = stocked.library
+    first = library.set_active(library.by_name("tiny", "1.0").id)
+    second = library.set_active(library.by_name("tiny", "1.1").id, beside=True)
+    named = json.loads((library.folder / "active.json").read_bytes())
+    assert (first.beside, second.beside) == (False, True)
+    assert [named[key]["digest"] for key in ("model", "beside")] == [first.digest, second.digest]
+    assert library.set_active(second.id).beside is False
+    assert library.get(first.id).state is State.APPROVED
+
+
+def test_the_second_model_answers_alone_when_the_first_may_not(stocked: Site) -> None:
+    """A quarantine of the default leaves the other one, which then answers by default."""
+    library = stocked.library
+    first = library.set_active(library.by_name("tiny", "1.0").id)
+    second = library.set_active(library.by_name("tiny", "1.1").id, beside=True)
+    library.quarantine(first.id, "altered")
+    note = active_note(stocked)
+    assert note is not None
+    assert note["digest"] == second.digest
+    assert library.step_down(second.id).state is State.APPROVED
+    assert active_note(stocked) is None
+
+
 def test_activating_the_active_model_changes_nothing(stocked: Site) -> None:
     """Activating a model twice is no error."""
     library = stocked.library

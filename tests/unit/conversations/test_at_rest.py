@@ -183,3 +183,20 @@ def test_opened_text_is_not_shown_by_accident(store: Conversations) -> None:
     shown = repr(store.messages(conversation, ADA)) + repr(store.get(conversation, ADA))
     assert "private words" not in shown
     assert "a title" not in shown
+
+
+def test_a_busy_program_makes_keys_together_and_each_is_on_the_disk_before_its_use(
+    site: Site,
+) -> None:
+    """Thirty conversations have thirty keys, all in the file; a quiet program makes none spare."""
+    store = site.store
+    for number in range(30):
+        conversation, _ = begin(store, f"text {number}")
+        with site.main.reading() as session:
+            used = set(session.scalars(sa.text("SELECT key_id FROM conversations")))
+        with site.keys.reading() as session:
+            there = set(session.scalars(sa.text("SELECT key_id FROM content_keys")))
+        assert used <= there
+        assert len(there) == number + 1 or number >= 8
+        assert store.messages(conversation, ADA)[0].text == f"text {number}"
+    assert len(used) == 30

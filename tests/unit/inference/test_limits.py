@@ -73,3 +73,16 @@ def test_the_longest_recent_part_is_kept(turns: int, length: int, budget: int) -
     assert fitted.messages[-1] == messages[-1]
     assert fitted.tokens == size(fitted.messages) <= budget
     assert fitted.dropped == 0 or fitted.tokens + 2 * length > budget
+
+
+def test_a_conversation_too_long_to_be_counted_is_cut_all_the_same() -> None:
+    """An engine may refuse to count what fits no context; then older turns go until it can."""
+
+    def count(messages: Messages) -> int:
+        if size(messages) > 70:
+            raise ContextOverflowError("too long to be counted")
+        return size(messages)
+
+    assert fit_history(conversation(500), count, 60) == fit_history(conversation(500), size, 60)
+    with pytest.raises(ContextOverflowError):
+        fit_history(conversation(3, length=100), count, 60)

@@ -47,11 +47,10 @@ class Held:
         self.manager.start()
         self.manager.prepare(model_entry(self.first))
 
-    def _active(self) -> EngineModel | None:
-        found = read_active(self.library)
-        return EngineModel(**vars(found)) if found else None
+    def _active(self) -> list[EngineModel]:
+        return [EngineModel(**vars(found)) for found in read_active(self.library)]
 
-    def unreadable(self) -> EngineModel | None:
+    def unreadable(self) -> list[EngineModel]:
         raise EngineUnavailableError("the disk does not answer")
 
     def switch(self) -> None:

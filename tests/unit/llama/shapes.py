@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from appliance.llama.devices import Device
-from appliance.llama.hardware import Machine
-from appliance.llama.memory import GIB, Layer, ModelFacts
-from appliance.llama.ram import Ram
+from appliance.llama.placing.devices import Device
+from appliance.llama.placing.hardware import Machine
+from appliance.llama.placing.memory import GIB, Layer, ModelFacts
+from appliance.llama.placing.ram import Ram
 
 
 def model(

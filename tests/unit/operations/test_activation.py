@@ -148,7 +148,7 @@ def test_a_change_that_cannot_be_kept_lets_the_new_model_go(ward: Ward) -> None:
         def __getattr__(self, name: str) -> Any:
             return getattr(ward.parts.library, name)
 
-        def set_active(self, model_id: str) -> None:
+        def set_active(self, model_id: str, *, beside: bool) -> None:
             raise DiskFullError("no room")
 
     verbs = operations_for(replace(ward.parts, library=Full()))  # type: ignore[arg-type]

@@ -100,7 +100,7 @@ def test_an_unexpected_fault_shows_no_text_anywhere(
 def test_an_intent_whose_row_could_not_be_updated_still_gets_its_outcome(
     operations: Operations, appliance: Appliance, clinician: Actor, entries: Entries
 ) -> None:
-    """The caretaker closes it with the next round."""
+    """The caretaker closes it with the next round, and its outcome names the intent."""
 
     class Stubborn:
         def __init__(self, store: Any) -> None:
@@ -109,20 +109,17 @@ def test_an_intent_whose_row_could_not_be_updated_still_gets_its_outcome(
         def __getattr__(self, name: str) -> Any:
             return getattr(self._store, name)
 
-        def set_intent(self, answer_id: str, seq: int) -> None:
+        def finish(self, answer_id: str, **how: Any) -> None:
             raise DiskFullError("no room")
 
     parts = replace(appliance, conversations=Stubborn(appliance.conversations))  # type: ignore[arg-type]
-    with pytest.raises(DiskFullError):
-        operations_for(parts).asking.ask(clinician, Question.of("hello", sampling=SHORT))
+    run = operations_for(parts).asking.ask(clinician, Question.of("hello", sampling=SHORT))
+    assert run.finished(END_S).error is not None
+    assert [entry["action"] for entry in entries(entity=run.answer_id)] == ["answer.request"]
     Caretaker(operations, every_s=0).look_after()
-    actions = [entry["action"] for entry in entries(user=clinician.user)]
-    assert actions == ["answer.request"]
-    (asked,) = entries(user=clinician.user)
-    assert [entry["action"] for entry in entries(entity=asked["entity"])] == [
-        "answer.request",
-        "answer.fail",
-    ]
+    asked, closed = entries(entity=run.answer_id)
+    assert (asked["action"], closed["action"]) == ("answer.request", "answer.fail")
+    assert closed["content"]["request"] == asked["seq"]
 
 
 def test_an_answer_whose_key_is_gone_does_not_keep_the_gateway_down(

@@ -1,0 +1,294 @@
+"""Turns in appliance.db: a question, the place of its answer, and how the answer ended.
+
+Every question passes here, so it is written in few statements that are prepared once. What only
+repeats the record (which entry holds an intent or an outcome) is not waited for on the disk: lost
+in a power cut, it is looked up in the record again. Everything else is durable on return.
+
+Not here: reading what was said, titles, and whose a conversation is (`conversations/store.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import sqlalchemy as sa
+
+from appliance.clock import Clock, new_id
+from appliance.conversations import rows
+from appliance.conversations.keys.store import KeyRing
+from appliance.conversations.messages import store as messages
+from appliance.conversations.messages.store import MessageRow
+from appliance.conversations.rows import ConversationRow
+from appliance.conversations.values import (
+    COMPLETE,
+    ENDINGS,
+    FAILED,
+    ORIGINS,
+    PENDING,
+    ClosedAnswer,
+    ModelUsed,
+    Turn,
+    UnfinishedAnswer,
+    fitting_title,
+)
+from appliance.database import Base, Database
+from appliance.errors import BadInputError, ConflictError, NotFoundError
+from appliance.sealing import ContentKey, Sealed
+
+_conversation = Base.metadata.tables[ConversationRow.__tablename__]
+_message = Base.metadata.tables[MessageRow.__tablename__]
+_NOTHING = dict.fromkeys(column.name for column in _message.columns)
+
+BEGIN = sa.insert(_conversation)
+ADD = sa.insert(_message)
+CONVERSATION = sa.select(
+    _conversation.c.user_id, _conversation.c.key_id, _conversation.c.subject,
+    _conversation.c.erased_by,
+).where(_conversation.c.id == sa.bindparam("of"))  # fmt: skip
+LAST = sa.select(sa.func.coalesce(sa.func.max(_message.c.position), -1)).where(
+    _message.c.conversation_id == sa.bindparam("of")
+)
+USED = (
+    sa.update(_conversation)
+    .where(_conversation.c.id == sa.bindparam("of"))
+    .values(updated=sa.bindparam("now"))
+)
+ABOUT = (
+    sa.update(_conversation)
+    .where(_conversation.c.id == sa.bindparam("of"))
+    .values(subject=sa.bindparam("who"))
+)
+ANSWER = (
+    sa.select(_message.c.state, _message.c.conversation_id, _conversation.c.key_id)
+    .join_from(_message, _conversation)
+    .where(_message.c.id == sa.bindparam("of"))
+)
+_answer = sa.update(_message).where(_message.c.id == sa.bindparam("of"))
+INTENT = _answer.values(intent_seq=sa.bindparam("seq"))
+OUTCOME = _answer.values(outcome_seq=sa.bindparam("seq"))
+ENDING = (
+    "sealed", "state", "error_code", "prompt_tokens", "answer_tokens", "latency_ms", "finished",
+    "finish_reason", "dropped_turns",
+)  # fmt: skip
+END = _answer.values(
+    {
+        **{name: sa.bindparam(f"new_{name}") for name in ENDING},
+        "intent_seq": sa.func.coalesce(sa.bindparam("seq"), _message.c.intent_seq),
+    }
+)
+
+
+class Turns:
+    """Writes every turn, and tells which have no outcome."""
+
+    def __init__(self, database: Database, keys: KeyRing, clock: Clock) -> None:
+        self._database = database
+        self._keys = keys
+        self._clock = clock
+
+    def begin(
+        self,
+        user_id: str,
+        title: str,
+        origin: str,
+        prompt: str,
+        used: ModelUsed,
+        subject: str | None = None,
+    ) -> tuple[str, Turn]:
+        """Begin a conversation with its first question, in one transaction; return its id too.
+
+        `subject` is the pseudonym of whom it is about; ConflictError when that was erased.
+        """
+        if origin not in ORIGINS:
+            raise BadInputError(f"a conversation cannot come from {origin}")
+        conversation_id, now, key = new_id("cnv"), self._clock.now(), self._keys.new()
+        row = {
+            "id": conversation_id,
+            "user_id": user_id,
+            "sealed_title": key.seal(fitting_title(title), rows.title_place(conversation_id)).data,
+            "key_id": key.key_id,
+            "origin": origin,
+            "archived": False,
+            "created": now,
+            "updated": now,
+            "subject": subject,
+            "erased_by": None,
+        }
+        turn, pair = _turn(key, conversation_id, prompt, used, now, subject)
+        with self._database.writing() as connection:
+            rows.check_subject(connection, subject)
+            connection.execute(BEGIN, row)
+            _add(connection, pair, 0)
+        return conversation_id, turn
+
+    def begin_turn(
+        self,
+        conversation_id: str,
+        user_id: str,
+        prompt: str,
+        model_name: str,
+        model_version: str,
+        model_digest: str,
+        subject: str | None = None,
+    ) -> Turn:
+        """Store a question and keep a place for its answer, in one transaction.
+
+        A conversation is about one patient at most: the first pseudonym given stays. Raises
+        ConflictError for another one, and for a conversation that was erased.
+        """
+        now, used = self._clock.now(), ModelUsed(model_name, model_version, model_digest)
+        of = {"of": conversation_id}
+        with self._database.writing() as connection:
+            found = connection.execute(CONVERSATION, of).one_or_none()
+            if found is None or found.user_id != user_id:
+                raise NotFoundError("there is no such conversation")
+            rows.check_usable(found.erased_by)
+            about = rows.agreed_subject(connection, found.subject, subject)
+            key = self._keys.get(found.key_id)
+            turn, pair = _turn(key, conversation_id, prompt, used, now, about)
+            _add(connection, pair, int(connection.execute(LAST, of).scalar_one()) + 1)
+            connection.execute(USED, {**of, "now": now})
+            if about != found.subject:
+                connection.execute(ABOUT, {**of, "who": about})
+        return turn
+
+    def set_intent(self, answer_id: str, seq: int) -> None:
+        """Note which entry of the record holds the intent of an answer."""
+        self._note(INTENT, answer_id, seq)
+
+    def set_outcome(self, answer_id: str, seq: int) -> None:
+        """Note which entry of the record holds the outcome of an answer."""
+        self._note(OUTCOME, answer_id, seq)
+
+    def _note(self, statement: sa.Update, answer_id: str, seq: int) -> None:
+        with self._database.writing(durable=False) as connection:
+            if connection.execute(statement, {"of": answer_id, "seq": seq}).rowcount == 0:
+                raise NotFoundError("there is no such message")
+
+    def finish(
+        self,
+        answer_id: str,
+        *,
+        state: str,
+        text: str,
+        error_code: str | None = None,
+        prompt_tokens: int | None = None,
+        answer_tokens: int | None = None,
+        latency_ms: int | None = None,
+        finish_reason: str | None = None,
+        dropped_turns: int = 0,
+        intent_seq: int | None = None,
+    ) -> Sealed:
+        """Store how an answer ended; raise ConflictError if it has ended before.
+
+        So of a Stop and the last token that arrive together, one alone decides. `intent_seq`
+        says which entry of the record holds its intent, unless `set_intent` has said so.
+        """
+        if state not in ENDINGS:
+            raise BadInputError(f"an answer cannot end as {state}")
+        now = self._clock.now()
+        with self._database.writing() as connection:
+            conversation_id, key_id = _pending(connection, answer_id)
+            sealed = self._keys.get(key_id).seal(text, messages.place(answer_id))
+            ending = (
+                sealed.data, state, error_code, prompt_tokens, answer_tokens, latency_ms, now,
+                finish_reason, dropped_turns,
+            )  # fmt: skip
+            new = {f"new_{name}": value for name, value in zip(ENDING, ending, strict=True)}
+            connection.execute(END, {"of": answer_id, "seq": intent_seq, **new})
+            connection.execute(USED, {"of": conversation_id, "now": now})
+        return sealed
+
+    # --- what a crash or a full disk left open
+
+    def discard_empty(self, conversation_id: str) -> None:
+        """Remove a conversation in which nothing was ever asked; does nothing to any other."""
+        with self._database.session() as session:
+            row = session.get(ConversationRow, conversation_id)
+            if row is not None and not messages.of(session, conversation_id):
+                session.delete(row)
+
+    def abandon(self, answer_id: str, error_code: str) -> None:
+        """End an answer whose intent could not be recorded: nothing was asked of a model."""
+        with self._database.session() as session:
+            row = messages.existing(session, answer_id)
+            if row.state != FAILED:
+                messages.fail(messages.pending(session, answer_id), error_code, self._clock.now())
+            row.abandoned = True
+
+    def unfinished(self) -> list[UnfinishedAnswer]:
+        """Return every answer with no outcome in the record, oldest first, but for abandoned ones.
+
+        After a crash: those it cut off, and those that had ended but were not yet recorded.
+        """
+        query = (
+            sa.select(MessageRow, ConversationRow)
+            .join(ConversationRow, ConversationRow.id == MessageRow.conversation_id)
+            .where(
+                MessageRow.role == "assistant",
+                MessageRow.outcome_seq.is_(None),
+                MessageRow.abandoned.is_(False),
+            )
+            .order_by(MessageRow.created, MessageRow.id)
+        )
+        with self._database.reading() as session:
+            return [
+                messages.unfinished(row, owner.user_id, owner.origin, owner.subject)
+                for row, owner in session.execute(query)
+            ]
+
+    def close_unfinished(self, answer_id: str, error_code: str) -> ClosedAnswer:
+        """End a pending answer as failed; one that had ended keeps its state and text."""
+        with self._database.session() as session:
+            row = messages.existing(session, answer_id)
+            if row.state == PENDING:
+                messages.fail(row, error_code, self._clock.now())
+            key_id = session.get_one(ConversationRow, row.conversation_id).key_id
+        key = self._keys.get(key_id)
+        return ClosedAnswer(row.state, Sealed(row.sealed, key.key_id, key.commitment))
+
+
+def _turn(
+    key: ContentKey,
+    conversation_id: str,
+    prompt: str,
+    used: ModelUsed,
+    now: float,
+    subject: str | None,
+) -> tuple[Turn, tuple[Mapping[str, Any], Mapping[str, Any]]]:
+    """Return a turn and its two rows; the question is complete as soon as it is asked."""
+    question_id, answer_id = new_id("msg"), new_id("msg")
+    asked = key.seal(prompt, messages.place(question_id))
+    kept = key.seal("", messages.place(answer_id))
+    shared = {
+        **_NOTHING, "conversation_id": conversation_id, "created": now, "abandoned": False,
+    }  # fmt: skip
+    question = {
+        **shared, "id": question_id, "role": "user", "sealed": asked.data, "state": COMPLETE,
+        "finished": now,
+    }  # fmt: skip
+    answer = {
+        **shared, "id": answer_id, "role": "assistant", "sealed": kept.data, "state": PENDING,
+        "model_name": used.name, "model_version": used.version, "model_digest": used.digest,
+    }  # fmt: skip
+    return Turn(question_id, answer_id, asked, subject), (question, answer)
+
+
+def _add(
+    connection: sa.Connection, pair: tuple[Mapping[str, Any], Mapping[str, Any]], position: int
+) -> None:
+    question, answer = pair
+    connection.execute(
+        ADD, [{**question, "position": position}, {**answer, "position": position + 1}]
+    )
+
+
+def _pending(connection: sa.Connection, answer_id: str) -> tuple[str, str]:
+    """Return conversation and key of an answer that has not ended; raise ConflictError else."""
+    found = connection.execute(ANSWER, {"of": answer_id}).one_or_none()
+    if found is None:
+        raise NotFoundError("there is no such message")
+    if found.state != PENDING:
+        raise ConflictError(f"the answer has ended before, as {found.state}; it stays as it was")
+    return found.conversation_id, found.key_id

@@ -1,0 +1,299 @@
+"""Which request runs in which sequence, what it reuses, and what goes into the next step.
+
+Pure: it knows tokens and numbers, no llama.cpp. One memory of `pool` cells is shared by all
+sequences. Guarantees:
+
+- What is admitted always fits: its prompt and its longest answer are reserved before it begins,
+  and finished conversations that are kept for reuse give way first.
+- A beginning that another request holds or is about to compute is computed once: whoever comes
+  second waits for the first to get there, in its slot, and copies.
+- In each step every running answer moves on by one token; what is left of the step's room is
+  shared out equally among the prompts that are being read.
+
+Not here: time (`pace`), who is next (`queueing`), what may be shared (`prefixes`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from appliance.llama.batching.prefixes import Held, Prompt
+from appliance.llama.batching.queueing import Queue, Waiter
+from appliance.llama.batching.sequences import Copy, Sequences
+
+# Waiting for less than this is not worth it: reading it costs less than a step.
+LEAST_AWAITED = 24
+# A seed promises the same answer only when the prompt is read in the same pieces each time.
+SEEDED_PIECE = 64
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the scheduler needs of a request; `most` is the longest answer, in tokens."""
+
+    ticket: int
+    person: str
+    prompt: Prompt
+    most: int
+    seeded: bool = False
+
+    @property
+    def cells(self) -> int:
+        return len(self.prompt) + self.most
+
+
+@dataclass(frozen=True)
+class Part:
+    """Tokens of one request in a step: `tokens` from position `start` on, in `sequence`.
+
+    `reads`: they are of its prompt; `last`: the token after them is wanted.
+    """
+
+    ticket: int
+    sequence: int
+    start: int
+    tokens: tuple[int, ...]
+    reads: bool
+    last: bool
+
+
+@dataclass(frozen=True)
+class Step:
+    """What is to be done now, in this order: forget, copy, compute."""
+
+    forget: tuple[int, ...]
+    copies: tuple[Copy, ...]
+    parts: tuple[Part, ...]
+
+    @property
+    def answers(self) -> int:
+        return sum(not part.reads for part in self.parts)
+
+    @property
+    def prompt_tokens(self) -> int:
+        return sum(len(part.tokens) for part in self.parts if part.reads)
+
+
+@dataclass
+class Running:
+    """A request in a slot. `awaits`: the sequence that is computing what this one will copy."""
+
+    request: Request
+    sequence: int
+    held: Held
+    awaits: int | None = None
+    begun: bool = False
+    prompt: list[int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.prompt = list(self.request.prompt.tokens)
+
+    @property
+    def unread(self) -> int:
+        """How many tokens of the prompt are not computed yet."""
+        return max(0, len(self.prompt) - self.held.computed)
+
+    def piece(self, room: int, *, alone: bool) -> int:
+        """Return how many prompt tokens to read next where there is room for so many."""
+        if alone and self.request.seeded:
+            return min(SEEDED_PIECE, self.unread)
+        return min(room, self.unread)
+
+    def part(self, size: int) -> Part:
+        """Return the next `size` tokens: of the prompt, or the answer's newest one."""
+        start, reads = self.held.computed, bool(self.unread)
+        tokens = tuple(self.held.tokens[start : start + size])
+        last = not reads or size == self.unread
+        return Part(self.request.ticket, self.sequence, start, tokens, reads=reads, last=last)
+
+
+class Scheduler:
+    """Slots, sequences and cells of one context; used by one thread at a time.
+
+    `slots`: requests that run at once. `kept`: finished conversations held for reuse, of at most
+    `kept_tokens` together. `shares` is false for models whose memory cannot be cut at any place.
+    """
+
+    def __init__(
+        self,
+        *,
+        slots: int,
+        pool: int,
+        kept: int,
+        kept_tokens: int,
+        waiting: int,
+        shares: bool = True,
+    ) -> None:
+        self._slots = slots
+        self._pool = pool
+        self._shares = shares
+        self._queue = Queue(waiting)
+        self._requests: dict[int, Request] = {}
+        self._running: dict[int, Running] = {}
+        self._sequences = Sequences(slots, kept if shares else 0, kept_tokens)
+
+    @property
+    def running(self) -> int:
+        return len(self._running)
+
+    @property
+    def waiting(self) -> int:
+        return len(self._queue)
+
+    @property
+    def answering(self) -> int:
+        """How many answers are being written, prompts that are still read aside."""
+        return sum(not run.unread for run in self._running.values())
+
+    def is_running(self, ticket: int) -> bool:
+        return ticket in self._running
+
+    def submit(self, request: Request) -> None:
+        """Queue a request; raise EngineUnavailableError when too many wait."""
+        self._queue.add(Waiter(request.ticket, request.person))
+        self._requests[request.ticket] = request
+
+    def positions(self) -> dict[int, int]:
+        """Return for each one that waits how many go before it."""
+        return {waiter.ticket: place for place, waiter in enumerate(self._queue.order())}
+
+    def leave(self, ticket: int) -> None:
+        """Forget a request wherever it stands; what it computed may be kept for reuse."""
+        if self._queue.drop(ticket):
+            del self._requests[ticket]
+            return
+        run = self._running.pop(ticket, None)
+        if run is None:
+            return
+        self._queue.end(run.request.person)
+        del run.held.tokens[run.held.computed :]
+        others = (other.held for other in self._running.values())
+        self._sequences.keep(run.sequence, run.held, others)
+
+    def admit(self) -> list[int]:
+        """Let those begin for whom there is a slot and room; return their tickets."""
+        begun = []
+        for waiter in self._queue.order():
+            request = self._requests[waiter.ticket]
+            if len(self._running) >= self._slots or not self._make_room(request):
+                break  # strictly in turn: whoever needs less room does not overtake
+            self._queue.begin(waiter)
+            del self._requests[waiter.ticket]
+            self._begin(request)
+            begun.append(waiter.ticket)
+        return begun
+
+    def step(self, budget: int) -> Step:
+        """Return what to compute next with at most `budget` prompt tokens (at least one)."""
+        for run in self._running.values():
+            self._match(run)
+        parts = [run.part(1) for run in self._running.values() if not run.unread]
+        readers = [run for run in self._running.values() if run.unread and run.awaits is None]
+        alone = len(self._running) == 1
+        parts += self._prompt_parts(readers, budget, alone=alone)
+        return Step(*self._sequences.due(), tuple(parts))
+
+    def done(self, step: Step) -> None:
+        """Note that a step was computed."""
+        for part in step.parts:
+            self._running[part.ticket].held.computed += len(part.tokens)
+
+    def chosen(self, ticket: int, token: int) -> None:
+        """Note the next token of an answer; it is computed in the next step."""
+        self._running[ticket].held.tokens.append(token)
+
+    def forget_all(self) -> None:
+        """Note that the memory is empty, after a fault; nothing runs any more."""
+        for run in list(self._running.values()):
+            self._queue.end(run.request.person)
+        self._running.clear()
+        self._sequences.clear()
+
+    # --- room
+
+    def _make_room(self, request: Request) -> bool:
+        """Tell whether a request fits, letting go of kept conversations where that helps."""
+        reserved = sum(run.request.cells for run in self._running.values())
+        if reserved + request.cells > self._pool:
+            return False
+        spare = self._pool - reserved - request.cells
+        if self._sequences.kept_tokens > spare:
+            useful = self._best(request, list(request.prompt.tokens))[0]
+            self._sequences.shrink(spare, useful)
+        return True
+
+    # --- beginnings in common
+
+    def _begin(self, request: Request) -> None:
+        held = Held(request.person, request.prompt.public, list(request.prompt.tokens))
+        self._running[request.ticket] = Running(request, self._sequences.take(), held)
+
+    def _match(self, run: Running) -> None:
+        """Decide once what a fresh request copies, as soon as it is there to be copied."""
+        if run.begun:
+            return
+        source, length = self._best(run.request, run.prompt, besides=run.sequence)
+        awaited, more = self._coming(run)
+        if awaited is not None and more >= length + LEAST_AWAITED:
+            run.awaits = awaited
+            return
+        run.awaits, run.begun = None, True
+        if source is not None and length:
+            self._sequences.copy(Copy(source, run.sequence, length))
+            run.held.computed = length
+
+    def _best(
+        self, request: Request, tokens: list[int], besides: int = -1
+    ) -> tuple[int | None, int]:
+        """Return the sequence that holds most of a prompt already, and how much."""
+        best: tuple[int | None, int] = (None, 0)
+        if not self._shares or request.seeded:
+            return best
+        for sequence, held in self._holders():
+            if sequence != besides and held.computed > best[1]:
+                length = min(
+                    held.offers(request.person, tokens, request.prompt.public), held.computed
+                )
+                if length > best[1]:
+                    best = (sequence, length)
+        return best
+
+    def _coming(self, run: Running) -> tuple[int | None, int]:
+        """Return the sequence that is computing most of a prompt, and how much that will be."""
+        best: tuple[int | None, int] = (None, 0)
+        if not self._shares or run.request.seeded:
+            return best
+        for other in self._running.values():
+            if other is run or not other.begun or not other.unread or other.request.seeded:
+                continue
+            length = other.held.offers(run.request.person, run.prompt, run.request.prompt.public)
+            if length > max(best[1], other.held.computed):
+                best = (other.sequence, length)
+        return best
+
+    def _holders(self) -> list[tuple[int, Held]]:
+        running = [(run.sequence, run.held) for run in self._running.values() if run.begun]
+        return [*self._sequences.kept.items(), *running]
+
+    # --- parts of a step
+
+    def _prompt_parts(self, readers: list[Running], budget: int, *, alone: bool) -> list[Part]:
+        """Give half to who came first, so that nobody starves, the rest to who needs least.
+
+        One prompt after the other is finished that way: reading all at the same speed would let
+        everybody wait for the last one.
+        """
+        sizes: dict[int, int] = {}
+        left = budget
+        for run in readers[:1]:
+            half = budget if len(readers) == 1 else max(1, budget // 2)
+            sizes[run.request.ticket] = run.piece(half, alone=alone)
+            left -= sizes[run.request.ticket]
+        for run in sorted(readers, key=lambda run: run.unread):
+            if left > 0:
+                had = sizes.get(run.request.ticket, 0)
+                sizes[run.request.ticket] = max(had, run.piece(had + left, alone=alone))
+                left -= sizes[run.request.ticket] - had
+        return [
+            run.part(sizes[run.request.ticket]) for run in readers if run.request.ticket in sizes
+        ]

@@ -1,0 +1,1 @@
+"""Where a model goes on this machine: memory, GPUs, cores."""
