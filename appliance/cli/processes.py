@@ -23,6 +23,7 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.errors import HaltServer
 from gunicorn.glogging import Logger
 
+from appliance.cli.lingering import Worker
 from appliance.errors import ApplianceError
 
 PR_SET_PDEATHSIG = 1
@@ -109,15 +110,18 @@ def run_program(program: Program) -> int:
     return 0
 
 
-def options(bind: str, threads: int, name: str) -> dict[str, Any]:
-    """Return gunicorn's settings for one program; `bind` is `unix:PATH` or `HOST:PORT`."""
+def options(bind: str, threads: int, name: str, silence_s: int = 120) -> dict[str, Any]:
+    """Return gunicorn's settings for one program; `bind` is `unix:PATH` or `HOST:PORT`.
+
+    A worker that shows no sign of life for `silence_s` seconds is replaced.
+    """
     shared_memory = Path("/dev/shm")  # noqa: S108  # heartbeat file only; it must not be on disk
     return {
         "bind": bind,
         "workers": 1,
-        "worker_class": "gthread",
+        "worker_class": Worker,
         "threads": threads,
-        "timeout": 120,
+        "timeout": silence_s,
         "graceful_timeout": GRACE_S,
         "keepalive": 75,
         "loglevel": "error",

@@ -40,6 +40,8 @@ LEDGER_THREADS = 64
 # Looks at the state of models, and now and then an activation that waits for one.
 ENGINE_THREADS = 32
 MODEL_THREADS = 128
+# The manager looks after everything that answers, so a silent one is replaced soon.
+SILENCE_S = {"engine": 30}
 
 
 def make_ledger(config: Config) -> Made:
@@ -224,7 +226,9 @@ def _lock(config: Config, part: str) -> Path:
 def _program(config: Config, part: str) -> Program:
     return Program(
         make=lambda: MAKERS[part](config),
-        options=options(bind_of(config, part), threads_of(config, part), part),
+        options=options(
+            bind_of(config, part), threads_of(config, part), part, SILENCE_S.get(part, 120)
+        ),
         exit_code_of=exit_code_of,
         report=report,
     )
