@@ -60,7 +60,7 @@ def speed(endpoints: list[Endpoint]) -> Measure:
 @contextlib.contextmanager
 def litellm(upstream_port: int, folder: Path) -> Iterator[Endpoint | None]:
     """Run LiteLLM's proxy with its own defaults: one worker, no database, no callbacks."""
-    command = Path(os.environ.get("LITELLM_VENV", BUILD / "litellm")) / "bin" / "litellm"
+    command = Path(os.environ.get("LITELLM_VENV", BUILD / "venv")) / "bin" / "litellm"
     if not command.exists():
         print(f"{command} is not there: LiteLLM's proxy is left out")
         yield None

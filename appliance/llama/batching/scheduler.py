@@ -278,22 +278,17 @@ class Scheduler:
     # --- parts of a step
 
     def _prompt_parts(self, readers: list[Running], budget: int, *, alone: bool) -> list[Part]:
-        """Give half to who came first, so that nobody starves, the rest to who needs least.
+        """Share the room out equally; what the shortest does not need goes to the others.
 
-        One prompt after the other is finished that way: reading all at the same speed would let
-        everybody wait for the last one.
+        Prompts that come together end together, read at full speed: an answer that began before
+        the others were read would slow their reading down to its own pace.
         """
-        sizes: dict[int, int] = {}
+        parts: list[Part] = []
         left = budget
-        for run in readers[:1]:
-            half = budget if len(readers) == 1 else max(1, budget // 2)
-            sizes[run.request.ticket] = run.piece(half, alone=alone)
-            left -= sizes[run.request.ticket]
-        for run in sorted(readers, key=lambda run: run.unread):
+        ordered = sorted(readers, key=lambda run: run.unread)
+        for number, run in enumerate(ordered):
             if left > 0:
-                had = sizes.get(run.request.ticket, 0)
-                sizes[run.request.ticket] = max(had, run.piece(had + left, alone=alone))
-                left -= sizes[run.request.ticket] - had
-        return [
-            run.part(sizes[run.request.ticket]) for run in readers if run.request.ticket in sizes
-        ]
+                room = max(1, left // (len(ordered) - number))
+                parts.append(run.part(run.piece(room, alone=alone)))
+                left -= len(parts[-1].tokens)
+        return parts

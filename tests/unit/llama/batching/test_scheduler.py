@@ -176,21 +176,13 @@ def test_what_cannot_be_cut_is_not_kept() -> None:
         paper.scheduler.leave(ticket)
 
 
-def test_the_first_prompt_gets_half_and_the_shortest_the_rest() -> None:
-    """No prompt starves, and a short one is not read at the speed of the longest."""
+def test_prompts_share_a_steps_room_equally() -> None:
+    """Two long prompts get the same, and what a short one does not need goes to the others."""
     paper = memory()
-    for ticket, size in ((0, 200), (1, 150), (2, 10)):
+    for ticket, size in ((0, 200), (1, 10), (2, 200)):
         paper.submit(ticket, [ticket * 1_000 + index for index in range(size)])
     sizes = {part.ticket: len(part.tokens) for part in paper.take(budget=110).parts}
-    assert sizes == {0: 55, 1: 45, 2: 10}
-
-
-def test_room_that_nobody_else_needs_goes_to_the_first() -> None:
-    """A step is filled as long as anything is left to read."""
-    paper = memory()
-    for ticket, size in ((0, 200), (1, 10)):
-        paper.submit(ticket, [ticket * 1_000 + index for index in range(size)])
-    assert paper.take(budget=110).prompt_tokens == 110
+    assert sizes == {0: 50, 1: 10, 2: 50}
 
 
 def test_kept_conversations_hold_no_more_than_they_may() -> None:
