@@ -143,7 +143,7 @@ def test_an_unknown_model_is_not_found(client: OpenAI) -> None:
 def test_too_many_at_once_is_a_rate_limit_with_a_time_to_wait(stack: Stack, client: OpenAI) -> None:
     """A fifth answer of one person is refused, and Retry-After says when to come back."""
     asked = [{"role": "user", "content": LONG}]
-    with stack.slowly("model"):
+    with stack.halted("model"):
         streams = [
             client.chat.completions.create(model=MODEL, messages=asked, stream=True)
             for _ in range(4)

@@ -152,6 +152,16 @@ class Stack:
         return {part: sorted(pids) for part, pids in found.items()}
 
     @contextlib.contextmanager
+    def halted(self, part: str) -> Iterator[None]:
+        """Let a part stand still, as if it had much to do."""
+        worker = self.parts()[part][-1]
+        os.kill(worker, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(worker, signal.SIGCONT)
+
+    @contextlib.contextmanager
     def slowly(self, part: str) -> Iterator[None]:
         """Let a part run for 2 ms out of every 100, as a far larger model would feel."""
         done = threading.Event()

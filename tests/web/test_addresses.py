@@ -29,7 +29,8 @@ def test_free_text_in_any_address_is_a_plain_404_and_stays_out_of_the_record(
                 path = path.replace(part, quote(TEXT))
         method = "POST" if "POST" in (rule.methods or ()) else "GET"
         response = browser.submit(path) if method == "POST" else browser.get(path)
-        assert response.status_code == 404, path
+        # Programs show a key before they learn what is not there.
+        assert response.status_code == (401 if path.startswith("/api/") else 404), path
         assert "Smith" not in response.get_data(as_text=True)
     added = [entry for entry in answering.record() if entry["seq"] >= start]
     assert "Smith" not in json.dumps(added)

@@ -23,7 +23,7 @@ from appliance.llama.placing.parameters import context_parameters, model_paramet
 from tests.simulators.large_gguf import write_large_gguf
 from tests.unit.llama.shapes import model
 
-CATALOG = Path(__file__).resolve().parents[3] / "models" / "catalog"
+CATALOG = Path(__file__).resolve().parents[4] / "models" / "catalog"
 
 
 @pytest.mark.parametrize(("kind", "expected"), [("f16", 2_048), ("q8_0", 1_088), ("q4_0", 576)])
