@@ -26,10 +26,10 @@ run: setup ## everything on this machine, with the demo model; Ctrl+C stops it
 	@exec $(APPLIANCE) run --demo models/demo
 
 test: setup-dev ## the tests, with real parts; no browser needed
-	$(BIN)/pytest -n 3 --dist loadfile --ignore=tests/journeys
+	$(BIN)/pytest -n 3 --dist loadfile --ignore=tests/journeys --ignore=tests/faults/test_soak.py
 
-faults: setup-dev ## kill the ledger 200 times, fail every write of an import; the tests do less of it
-	APPLIANCE_FAULT_ROUNDS=200 $(BIN)/pytest -n 2 --dist loadfile tests/faults/test_kill_rounds.py tests/faults/test_import_faults.py
+faults: setup-dev ## kill the ledger 200 times, fail every write of an import, kill engines under load
+	APPLIANCE_FAULT_ROUNDS=200 $(BIN)/pytest -n 2 --dist loadfile tests/faults/test_kill_rounds.py tests/faults/test_import_faults.py tests/faults/test_soak.py
 
 soak: setup-dev ## sixteen clients for ten minutes while engines are killed at random
 	$(BIN)/python -m tests.faults.soak --minutes 10 --streams 16

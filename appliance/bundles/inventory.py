@@ -45,7 +45,8 @@ class ModelInfo:
     the library; `signers` are the ids of the keys that signed the targets; `oms_key` is the public
     key (PEM) of the model's own signature, kept here because a publisher's root may drop it;
     `template_from` is `weights` or `publisher`. Rows of before version a0004 have none of these.
-    `beside`: it is active, but the second one, which answers only who asks it by name.
+    `beside`: it is active, but the second one, which answers only who asks it by name, unless
+    there is none that answers by default any more.
     """
 
     id: str

@@ -7,6 +7,7 @@ socket, a lock or a loaded model.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import logging
 import multiprocessing
@@ -16,7 +17,7 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import structlog
 from gunicorn.app.base import BaseApplication
@@ -137,11 +138,28 @@ def options(bind: str, threads: int, name: str, silence_s: int = 120) -> dict[st
     }
 
 
+class Sink:
+    """Where log lines go; one that cannot be written is lost, and stops nobody's work."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def msg(self, message: str) -> None:
+        """Write one line."""
+        # A closed stream raises ValueError, a full disk or a pipe without a reader OSError.
+        with contextlib.suppress(OSError, ValueError):
+            self._stream.write(f"{message}\n")
+            self._stream.flush()
+
+    warning = error = critical = msg
+
+
 def log_plainly() -> None:
     """Write the parts' own log as JSON lines to stderr, warnings and worse, without tracebacks.
 
     structlog's default shows the local values of each frame: prompts, answers, keys.
     """
+    sink = Sink(sys.stderr)
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -149,7 +167,7 @@ def log_plainly() -> None:
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=lambda *_: sink,
     )
 
 

@@ -92,13 +92,12 @@ class Turn:
 class UnfinishedAnswer:
     """An answer of whose outcome no entry of the record is known, as a crash leaves it.
 
-    It may be pending, or have ended just before. `intent_seq` None: no intent is known either.
+    It may be pending, or have ended just before.
     """
 
     answer_id: str
     conversation_id: str
     user_id: str
-    intent_seq: int | None
     model_name: str
     model_version: str
     model_digest: str

@@ -1,9 +1,10 @@
 """HTTP to one engine: requests, streams, and every failure as an ApplianceError.
 
 Guarantee: a process that dies midway is EngineUnavailableError, whatever the network layer calls
-it; one that was not reached, or refused before it began, is EngineDownError. No proxy or other
-setting is taken from the environment, and no redirect is followed. One instance serves any
-number of threads. Not here: what is sent and what it means.
+it; one that was not reached, or refused before it began, is EngineDownError. An answer that is
+no stream ends in time and is of bounded size, however it trickles in. No proxy or other setting
+is taken from the environment, and no redirect is followed. One instance serves any number of
+threads. Not here: what is sent and what it means.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import json
 import re
 import socket
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -38,6 +40,9 @@ OVERFLOW_WORDS = re.compile(
     "maximum context length|exceeds? (the|maximum) (available )?context", re.IGNORECASE
 )
 MAX_ERROR_CHARACTERS = 500
+# Vectors as text for as many texts as are taken at once have about 200 MB.
+MAX_BODY_BYTES = 268_435_456
+MAX_ERROR_BYTES = 1_048_576
 
 
 class Wire:
@@ -90,6 +95,7 @@ class Connection:
             timeout=httpx.Timeout(silence_s, connect=connect_s),
             trust_env=False,
         )
+        self._silence_s = silence_s
         self._local = LocalStreams(uds, connect_s, silence_s) if uds else None
 
     def close(self) -> None:
@@ -114,7 +120,9 @@ class Connection:
         opened = self._client.stream("POST", path, json=body, extensions=extensions)
         with self._translated(), opened as response:
             if response.status_code != httpx.codes.OK:
-                raise error_of(response.status_code, response.read())
+                until = time.monotonic() + self._silence_s
+                data = _whole(response.iter_bytes(), MAX_ERROR_BYTES, until)
+                raise error_of(response.status_code, data)
             yield response.iter_bytes()
 
     def call(
@@ -143,10 +151,13 @@ class Connection:
         body: Mapping[str, Any] | None = None,
         timeout: float | None = None,
     ) -> httpx.Response:
-        """Return whatever the server answers."""
+        """Return whatever the server answers, all of it within `timeout`."""
         limit = httpx.USE_CLIENT_DEFAULT if timeout is None else httpx.Timeout(timeout)
-        with self._translated():
-            return self._client.request(method, path, json=body, timeout=limit)
+        until = time.monotonic() + (self._silence_s if timeout is None else timeout)
+        opened = self._client.stream(method, path, json=body, timeout=limit)
+        with self._translated(), opened as response:
+            data = _whole(response.iter_bytes(), MAX_BODY_BYTES, until)
+            return httpx.Response(response.status_code, content=data)
 
     def answers(self, path: str, timeout: float) -> bool:
         """Tell whether the server is ready: it says 503 while it loads, or knows no such route."""
@@ -179,6 +190,18 @@ class Connection:
             if not self._client.is_closed:
                 raise
             raise EngineDownError("the engine is not running") from error
+
+
+def _whole(chunks: Iterator[bytes], most: int, until: float) -> bytes:
+    """Return a body; raise EngineUnavailableError for one without end, or that takes too long."""
+    data = bytearray()
+    for chunk in chunks:
+        data += chunk
+        if len(data) > most:
+            raise EngineUnavailableError("the engine sent an answer without end")
+        if time.monotonic() > until:
+            raise EngineUnavailableError("the engine does not answer in time")
+    return bytes(data)
 
 
 def error_of(
@@ -214,9 +237,3 @@ def object_in(data: bytes) -> Mapping[str, Any]:
     except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
-
-
-def count_in(body: Mapping[str, Any], name: str) -> int:
-    """Return a count, 0 when the server does not say."""
-    value = body.get(name)
-    return value if type(value) is int and value >= 0 else 0

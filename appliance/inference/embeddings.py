@@ -12,6 +12,7 @@ from typing import Any
 
 from appliance.errors import EngineUnavailableError
 from appliance.inference.engine import Embeddings
+from appliance.inference.pieces import count_of
 
 ODD = "the engine's embeddings make no sense"
 
@@ -23,7 +24,7 @@ def embeddings_in(body: Mapping[str, Any], count: int) -> Embeddings:
         vectors = [item["embedding"] for item in items]
         usage = body.get("usage") or {}
         tokens = usage.get("prompt_tokens", 0)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
         raise EngineUnavailableError(ODD) from error
     return embeddings(vectors, tokens, count)
 
@@ -38,7 +39,7 @@ def embeddings(vectors: Sequence[Any], tokens: object, count: int) -> Embeddings
         raise EngineUnavailableError(ODD) from error
     if len({len(vector) for vector in found}) > 1:
         raise EngineUnavailableError("the engine's embeddings have several dimensions")
-    return Embeddings(found, tokens if type(tokens) is int and tokens > 0 else 0)
+    return Embeddings(found, count_of(tokens))
 
 
 def _unit(vector: Any) -> tuple[float, ...]:

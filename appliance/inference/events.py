@@ -14,7 +14,7 @@ from typing import Any
 
 from appliance.errors import EngineUnavailableError
 from appliance.inference.engine import Delta, Finished, FinishReason, Progress, Queued
-from appliance.inference.pieces import Calls, piece
+from appliance.inference.pieces import Calls, count_in, piece
 
 MAX_LINE_BYTES = 4 * 1_048_576
 _QUEUED = re.compile(r": ?queued (\d{1,6})")
@@ -30,13 +30,15 @@ class EngineSaidError(Exception):
 
 def lines(chunks: Iterable[bytes]) -> Iterator[str]:
     """Yield the lines in a byte stream, without their ends; a last half line is dropped."""
-    held = b""
+    held = bytearray()
     for chunk in chunks:
-        *whole, held = (held + chunk).split(b"\n")
+        first, *more = chunk.split(b"\n")
+        held += first
+        for line in more:
+            yield held.rstrip(b"\r").decode("utf-8", "replace")
+            held = bytearray(line)
         if len(held) > MAX_LINE_BYTES:
             raise EngineUnavailableError("the engine sent a line without end")
-        for line in whole:
-            yield line.rstrip(b"\r").decode("utf-8", "replace")
 
 
 def progress(stream: Iterable[str], model: str | None = None) -> Iterator[Progress]:
@@ -73,7 +75,7 @@ def progress(stream: Iterable[str], model: str | None = None) -> Iterator[Progre
     if reason != "length" and (whole := calls.whole()):
         reason = "tool_calls"  # some servers say `stop` when the caller named the tool
         yield Delta("", tool_calls=whole)
-    yield Finished(reason, _tokens(usage, "prompt_tokens"), _tokens(usage, "completion_tokens"))
+    yield Finished(reason, count_in(usage, "prompt_tokens"), count_in(usage, "completion_tokens"))
 
 
 def _chunk(data: str) -> Mapping[str, Any]:
@@ -86,9 +88,3 @@ def _chunk(data: str) -> Mapping[str, Any]:
     if "error" in chunk:
         raise EngineSaidError(chunk)
     return chunk
-
-
-def _tokens(usage: Mapping[str, Any], name: str) -> int:
-    """Return a count, 0 when the server does not say."""
-    value = usage.get(name) if isinstance(usage, Mapping) else None
-    return value if type(value) is int and value >= 0 else 0

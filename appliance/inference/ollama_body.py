@@ -12,11 +12,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from appliance.errors import BadInputError, EngineUnavailableError
-from appliance.inference.connection import count_in
 from appliance.inference.engine import Delta, Finished, FinishReason, Generation, Progress, Sampling
 from appliance.inference.events import EngineSaidError
 from appliance.inference.openai_body import ANY_OBJECT, schema_value
-from appliance.inference.pieces import printable, token_logprob
+from appliance.inference.pieces import count_in, printable, token_logprob
 
 MAX_ALTERNATIVES = 20
 # The model stays loaded until it is let go.
@@ -121,5 +120,5 @@ def _piece(said: Mapping[str, Any]) -> Delta:
             for item in said.get("logprobs") or ()
         )
         return Delta(printable(text), logprobs)
-    except (TypeError, AttributeError, KeyError, ValueError) as error:
+    except (TypeError, AttributeError, KeyError, ValueError, OverflowError) as error:
         raise EngineUnavailableError("Ollama sent a line of another shape") from error

@@ -12,6 +12,7 @@ them only with templates of its own.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Generator, Iterator
 from typing import Any
 
@@ -55,6 +56,8 @@ from appliance.inference.ollama_prompt import PromptWriter
 from appliance.inference.safe_text import SafeTexts, Writing
 
 STATUS_S = 3.0
+# Each try reads all of the weights.
+AGAIN_S = 60.0
 # Unless a site says more: Ollama takes the memory for all of it when it loads a model.
 MOST_CONTEXT = 8_192
 
@@ -86,6 +89,7 @@ class OllamaEngine:
         self._bringing = threading.Lock()
         self._writers: dict[EngineModel, PromptWriter] = {}
         self._failed: dict[str, str] = {}
+        self._again: dict[str, float] = {}
 
     def close(self) -> None:
         self._connection.close()
@@ -178,6 +182,7 @@ class OllamaEngine:
     def reload(self) -> None:
         """Bring what the library names as active, and take out what nothing allows any more."""
         self._failed.clear()
+        self._again.clear()
         for model in self._allowed.follow():
             with self._bringing:
                 self._models.bring(model)
@@ -198,7 +203,9 @@ class OllamaEngine:
         return model
 
     def _bring_soon(self, model: EngineModel) -> None:
-        """Bring a model in background, unless one is on its way."""
+        """Bring a model in background, unless one is on its way or this one failed just now."""
+        if time.monotonic() < self._again.get(model.digest, 0.0):
+            return
         if not self._bringing.acquire(blocking=False):
             return
 
@@ -206,12 +213,20 @@ class OllamaEngine:
             try:
                 self._models.bring(model)
                 self._failed.pop(model.digest, None)
-            except ApplianceError as error:
+            except EngineDownError as error:
                 self._failed[model.digest] = error.message
+            except ApplianceError as error:
+                self._note_failure(model.digest, error.message)
+            except OSError as error:
+                self._note_failure(model.digest, f"the weights cannot be read ({error.strerror})")
             finally:
                 self._bringing.release()
 
         threading.Thread(target=bring, name="import", daemon=True).start()
+
+    def _note_failure(self, digest: str, detail: str) -> None:
+        self._failed[digest] = detail
+        self._again[digest] = time.monotonic() + AGAIN_S
 
     def _writer(self, model: EngineModel) -> PromptWriter:
         with self._lock:

@@ -20,13 +20,13 @@ ANY_OBJECT = {"type": "object"}
 
 
 def chat_body(request: Generation, safe: Safe = clean_text) -> dict[str, Any]:
-    """Return the body of a chat; `safe` is put over every text that a person wrote."""
+    """Return the body of a chat; `safe` is put over every text that a caller wrote."""
     return {
         "model": request.digest,
         "messages": message_bodies(request.messages, safe),
         **_streamed(request),
         **_sampling(request.sampling),
-        **_tools(request.tools),
+        **_tools(request.tools, safe),
     }
 
 
@@ -57,15 +57,32 @@ def schema_value(text: str) -> dict[str, Any]:
     return value
 
 
-def tool_body(tool: Tool) -> dict[str, Any]:
+def tool_body(tool: Tool, safe: Safe = clean_text) -> dict[str, Any]:
     return {
         "type": "function",
         "function": {
             "name": tool.name,
-            "description": tool.description,
-            "parameters": schema_value(tool.parameters or "{}"),
+            "description": safe(tool.description),
+            "parameters": _safe_value(schema_value(tool.parameters or "{}"), safe),
         },
     }
+
+
+def _safe_value(value: Any, safe: Safe) -> Any:
+    """Return a JSON value with all its texts and names made safe."""
+    if isinstance(value, str):
+        return safe(value)
+    if isinstance(value, dict):
+        return {safe(name): _safe_value(item, safe) for name, item in value.items()}
+    return [_safe_value(item, safe) for item in value] if isinstance(value, list) else value
+
+
+def _safe_arguments(text: str, safe: Safe) -> str:
+    """Return a call's arguments, safe once they are read: JSON can write any sign as an escape."""
+    try:
+        return json.dumps(_safe_value(json.loads(text), safe), ensure_ascii=False)
+    except (ValueError, RecursionError):
+        return safe(text)
 
 
 def _message(message: Message, safe: Safe) -> dict[str, Any]:
@@ -73,14 +90,17 @@ def _message(message: Message, safe: Safe) -> dict[str, Any]:
     if message.tool_calls:
         body["tool_calls"] = [
             {
-                "id": call.id,
+                "id": safe(call.id),
                 "type": "function",
-                "function": {"name": call.name, "arguments": safe(call.arguments)},
+                "function": {
+                    "name": safe(call.name),
+                    "arguments": _safe_arguments(call.arguments, safe),
+                },
             }
             for call in message.tool_calls
         ]
     if message.tool_call_id is not None:
-        body["tool_call_id"] = message.tool_call_id
+        body["tool_call_id"] = safe(message.tool_call_id)
     return body
 
 
@@ -125,7 +145,7 @@ def _response_format(schema: dict[str, Any]) -> dict[str, Any]:
     return {"type": "json_schema", "json_schema": named}
 
 
-def _tools(tools: Tools) -> dict[str, Any]:
+def _tools(tools: Tools, safe: Safe) -> dict[str, Any]:
     """Return what is offered; a way of choosing among nothing is not sent."""
     if not tools.offered:
         return {}
@@ -134,7 +154,7 @@ def _tools(tools: Tools) -> dict[str, Any]:
         choice = {"type": "function", "function": {"name": tools.named}}
     single = {} if tools.parallel else {"parallel_tool_calls": False}
     return {
-        "tools": [tool_body(tool) for tool in tools.offered],
+        "tools": [tool_body(tool, safe) for tool in tools.offered],
         "tool_choice": choice,
         **single,
     }

@@ -14,7 +14,7 @@ from typing import Any, Literal, cast
 
 from appliance.errors import ApplianceError, EngineUnavailableError
 from appliance.inference import incidents
-from appliance.inference.connection import Connection, count_in
+from appliance.inference.connection import Connection
 from appliance.inference.embeddings import embeddings_in
 from appliance.inference.engine import (
     Embeddings,
@@ -28,6 +28,7 @@ from appliance.inference.engine import (
 from appliance.inference.events import lines, progress
 from appliance.inference.messages import clean_text
 from appliance.inference.openai_body import chat_body, completion_body, message_bodies
+from appliance.inference.pieces import count_in
 
 STATES = frozenset({"loading", "ready", "empty", "down"})
 STATUS_S = 3.0

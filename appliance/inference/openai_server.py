@@ -6,8 +6,8 @@ Guarantees:
   weights (`llama-server --alias <digest>`, `vllm serve --served-model-name <digest>`); where it
   also tells its file (`/props`), that file has to be `<digest>.gguf`, and where it tells its chat
   template and one was signed with the model, it has to be that one. Otherwise nothing is asked.
-- Texts of messages hold no control token of the model when they leave here, since such a server
-  tokenizes message and template as one text.
+- Texts of messages and tools hold no control token of the model when they leave here, since such
+  a server tokenizes them and the template as one text.
 - Tokens are counted by the server itself, never guessed.
 
 What it does not do: hash the weights that the server has read. Whoever starts that server
@@ -29,7 +29,7 @@ from appliance.errors import (
 )
 from appliance.inference.alive import EVERY_S, with_signs_of_life
 from appliance.inference.allowed import Allowed
-from appliance.inference.connection import Connection, Wire, count_in
+from appliance.inference.connection import Connection, Wire
 from appliance.inference.embeddings import embeddings as checked
 from appliance.inference.embeddings import embeddings_in
 from appliance.inference.engine import (
@@ -44,6 +44,7 @@ from appliance.inference.engine import (
 from appliance.inference.events import lines, progress
 from appliance.inference.library_folder import LibraryFolder
 from appliance.inference.openai_body import chat_body, completion_body, message_bodies
+from appliance.inference.pieces import count_in
 from appliance.inference.safe_text import Neutralise, SafeTexts
 from appliance.inference.served import Served, read_served
 

@@ -18,9 +18,21 @@ from appliance.inference.engine import FinishReason, TokenLogprob, ToolCall
 
 MAX_TOOL_CALLS = 128
 MAX_ARGUMENTS = 1_048_576
+# Of tokens, slots, steps: more would not fit into a database either.
+MOST_COUNTED = 2**53
 # What OpenAI sends for a token that is practically impossible; JSON has no minus infinity.
 LEAST_LOGPROB = -9999.0
 _UNWANTED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+def count_in(body: object, name: str) -> int:
+    """Return a count, 0 when the server does not say, or says one that cannot be."""
+    value = body.get(name) if isinstance(body, Mapping) else None
+    return count_of(value)
+
+
+def count_of(value: object) -> int:
+    return value if type(value) is int and 0 <= value <= MOST_COUNTED else 0
 
 
 @dataclass(frozen=True)
@@ -57,7 +69,7 @@ def piece(chunk: Mapping[str, Any]) -> Piece:
             # Reading a long prompt, or thoughts that are no part of the answer.
             bool(chunk.get("prompt_progress") or thought),
         )
-    except (TypeError, AttributeError, KeyError, IndexError, ValueError) as error:
+    except (TypeError, AttributeError, KeyError, IndexError, ValueError, OverflowError) as error:
         raise _odd() from error
 
 
@@ -94,6 +106,8 @@ def token_logprob(item: Mapping[str, Any], top: tuple[TokenLogprob, ...] = ()) -
     if not isinstance(token, str):
         raise TypeError("a token is a text")
     data = item.get("bytes")
+    if not isinstance(data, list | None):
+        raise TypeError("bytes are a list")  # of one number, bytes() would make as many zeros
     data = token.encode("utf-8", "replace") if data is None else bytes(data)
     return TokenLogprob(printable(token), _likelihood(item["logprob"]), data, top)
 

@@ -14,9 +14,10 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from appliance.errors import EngineDownError, EngineUnavailableError
-from appliance.inference.connection import Connection, count_in
+from appliance.inference.connection import Connection
 from appliance.inference.engine import EngineModel
 from appliance.inference.library_folder import LibraryFolder
+from appliance.inference.pieces import count_in
 
 HOW = (
     "start llama-server with --alias and vLLM with --served-model-name, and the SHA-256 of the "

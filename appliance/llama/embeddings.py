@@ -19,7 +19,7 @@ import os
 import queue
 import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
@@ -68,9 +68,10 @@ def parse_texts(value: object) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class _Work:
-    """The texts of one request as tokens, and where their vectors go."""
+    """The texts of one request as tokens, and where their vectors go, unless its caller left."""
 
     prompts: Sequence[Sequence[int]]
+    left: threading.Event = field(default_factory=threading.Event)
     result: Future[tuple[tuple[float, ...], ...]] = field(default_factory=Future)
 
 
@@ -90,10 +91,11 @@ class Embedder:
         # Leaving while the thread computes would run llama.cpp's destructors under its feet.
         atexit.register(self.close)
 
-    def embed(self, texts: Sequence[str]) -> Vectors:
+    def embed(self, texts: Sequence[str], left: Callable[[], bool] = lambda: False) -> Vectors:
         """Return the vectors; raise ContextOverflowError naming a text that is too long.
 
-        Raises EngineUnavailableError when too many wait, or llama.cpp cannot go on.
+        Raises EngineUnavailableError when too many wait, llama.cpp cannot go on, or the caller
+        has `left`, which is asked now and then: nobody else waits for what nobody reads.
         """
         prompts = [self._tokens(text, place) for place, text in enumerate(texts)]
         total = sum(map(len, prompts))
@@ -108,7 +110,7 @@ class Embedder:
                 hint="try again in a minute",
             )
         try:
-            return Vectors(self._result(prompts), total)
+            return Vectors(self._result(_Work(prompts), left), total)
         finally:
             self._places.release()
 
@@ -123,8 +125,7 @@ class Embedder:
         self._thread.join(STOP_WAIT_S)
         atexit.unregister(self.close)
 
-    def _result(self, prompts: Sequence[Sequence[int]]) -> tuple[tuple[float, ...], ...]:
-        work = _Work(prompts)
+    def _result(self, work: _Work, left: Callable[[], bool]) -> tuple[tuple[float, ...], ...]:
         self._work.put(work)
         while True:
             try:
@@ -132,12 +133,15 @@ class Embedder:
             except TimeoutError:
                 if self._closing.is_set() and not self._thread.is_alive():
                     raise _gone() from None
+                if left():
+                    work.left.set()
+                    raise _nobody() from None
 
     def _run(self) -> None:
         _give_way()
         while (work := self._work.get()) is not None:
             try:
-                found = tuple(tuple(self._vector(tokens).tolist()) for tokens in work.prompts)
+                found = tuple(tuple(vector.tolist()) for vector in self._vectors(work))
             except BaseException as error:
                 work.result.set_exception(error)
             else:
@@ -163,6 +167,12 @@ class Embedder:
             f"input {place} has {size}; at most {self.most_tokens} tokens can be embedded",
             hint="cut the text into parts",
         )
+
+    def _vectors(self, work: _Work) -> Iterator[Vector]:
+        for tokens in work.prompts:
+            if work.left.is_set():
+                raise _nobody()
+            yield self._vector(tokens)
 
     def _vector(self, tokens: Sequence[int]) -> Vector:
         """Compute one text in batches and pool what comes out as the model wants it."""
@@ -236,6 +246,10 @@ def _give_way() -> None:
     """Let the threads that write answers go first; Linux knows a priority for each thread."""
     with contextlib.suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+
+
+def _nobody() -> EngineUnavailableError:
+    return EngineUnavailableError("the caller left before the vectors were computed")
 
 
 def _gone() -> EngineUnavailableError:

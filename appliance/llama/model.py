@@ -7,7 +7,9 @@ Guarantee: token counts are exact, and a prompt says which part of it is no pers
 from __future__ import annotations
 
 import hashlib
+import math
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -26,9 +28,13 @@ from appliance.llama.sampling import Sampling
 from appliance.llama.weights import Weights
 
 HELLO = (Turn("user", "Hello"),)
-# Stands where a person's own words begin; nobody types it, and no vocabulary makes a word of it.
-MARK = "\u2063\u2064"
+# Stand where a person's own words begin: what two prompts with them have in common is nobody's.
+# Not even their first bytes are alike.
+MARKS = ("\u2063\u2064", "\U000f0000\U000f0001")
 MOST_BEGINNINGS = 64
+# A template may write the date. Words may grow together with as many tokens before them.
+OLD_S = 60.0
+GROWN_TOGETHER = 4
 
 
 class Model:
@@ -42,14 +48,14 @@ class Model:
         self.context_tokens = placement.context_tokens
         self.prompts = PromptWriter(weights, placement.context_tokens, template)
         self.decoding = Decoding(Context(weights, placement), placement)
-        # By a digest of the system prompt: what every prompt with it begins with.
-        self._beginnings: OrderedDict[bytes, list[int]] = OrderedDict()
+        # By a digest of the system prompt: what every prompt with it begins with, and since when.
+        self._beginnings: OrderedDict[bytes, tuple[float, list[int]]] = OrderedDict()
         self._lock = threading.Lock()
 
     def prepare(self, turns: Sequence[Turn], sampling: Sampling) -> Prompt:
         """Return the prompt's tokens; raise ContextOverflowError or BadInputError."""
         tokens = self.prompts.write(turns, sampling.max_tokens)
-        return Prompt(tuple(tokens), common(self._beginning(turns), tokens))
+        return Prompt(tuple(tokens), self._public(turns, tokens))
 
     def count(self, turns: Sequence[Turn]) -> int:
         return len(self.prompts.tokens(turns))
@@ -67,23 +73,29 @@ class Model:
         """Yield the pieces of an answer, then `Done` or `Failed`, while nothing else is asked."""
         return self.decoding.alone(prompt, sampling)
 
-    def _beginning(self, turns: Sequence[Turn]) -> list[int]:
-        """Return the tokens up to the first person's words: template and system prompt."""
+    def _public(self, turns: Sequence[Turn], tokens: list[int]) -> int:
+        """Return how much of a prompt is template and system prompt."""
         system = [turn for turn in turns[:1] if turn.role == "system"]
         key = hashlib.sha256(repr(system).encode()).digest()
         with self._lock:
-            known = self._beginnings.get(key)
-        if known is not None:
-            return known
-        try:
-            known = self.prompts.tokens([*system, Turn("user", MARK)])
-        except BadInputError:
-            known = []  # a template that takes no such conversation: then nothing is in common
+            since, known = self._beginnings.get(key, (-math.inf, []))
+        found, age = common(known, tokens), time.monotonic() - since
+        if age < OLD_S or (age < math.inf and found >= len(known) - GROWN_TOGETHER):
+            return found
+        known = self._beginning(system)
         with self._lock:
-            self._beginnings[key] = known
+            self._beginnings[key] = time.monotonic(), known
+            self._beginnings.move_to_end(key)
             while len(self._beginnings) > MOST_BEGINNINGS:
                 self._beginnings.popitem(last=False)
-        return known
+        return common(known, tokens)
+
+    def _beginning(self, system: Sequence[Turn]) -> list[int]:
+        try:
+            one, other = (self.prompts.tokens([*system, Turn("user", mark)]) for mark in MARKS)
+        except BadInputError:
+            return []  # a template that takes no such conversation: then nothing is in common
+        return one[: common(one, other)]
 
 
 def load(folder: Path, active: ActiveModel, settings: Settings) -> Model:

@@ -158,6 +158,9 @@ class PromptWriter:
         return message
 
     def _fitting(self, tokens: list[int], max_tokens: int) -> list[int]:
+        if not tokens:
+            # With nothing read, there are no scores from which a first token could be chosen.
+            raise BadInputError("the text holds nothing that this model can read")
         least = min(max_tokens, LEAST_ANSWER, max(1, self._context // 8))
         if len(tokens) + least > self._context:
             raise ContextOverflowError(

@@ -21,6 +21,7 @@ MAX_STOP_CHARACTERS = 256
 # llama.cpp reads 2^32 - 1 as "choose one at random", so it is no seed.
 MAX_SEED = 2**32 - 2
 
+LEAST_TEMPERATURE = 1e-6
 # llama.cpp's own default: tokens less than 5 % as likely as the best one are never chosen.
 MIN_P = 0.05
 MAX_TOP_K = 1_000
@@ -83,7 +84,7 @@ def parse(body: Mapping[str, object], limits: Limits) -> Sampling:
             raise BadInputError(f"{name} is not supported by this engine", hint=f"leave {name} out")
     sampling = Sampling(
         max_tokens=min(_max_tokens(body, limits), limits.max_answer_tokens),
-        temperature=_number(body, "temperature", limits.temperature, 0.0, 2.0),
+        temperature=_temperature(body, limits),
         top_p=_top_p(body),
         seed=_seed(body),
         stop=_stop(body.get("stop")),
@@ -110,6 +111,15 @@ def _max_tokens(body: Mapping[str, object], limits: Limits) -> int:
         if body.get(name) is not None:
             return _whole(body[name], name, 1, MAX_TOKENS)
     return limits.max_answer_tokens
+
+
+def _temperature(body: Mapping[str, object], limits: Limits) -> float:
+    """Return 0 for what is so low that only the likeliest token is chosen all the same.
+
+    Scores divided by less are too large for a number, and then any token might come out.
+    """
+    value = _number(body, "temperature", limits.temperature, 0.0, 2.0)
+    return value if value >= LEAST_TEMPERATURE else 0.0
 
 
 def _top_p(body: Mapping[str, object]) -> float:

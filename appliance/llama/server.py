@@ -123,7 +123,7 @@ def _add_embedding_route(app: Flask, worker: Worker) -> None:
         with lock:
             if not ready:
                 ready.append(Embedder(model.weights))
-        found = ready[0].embed(texts)
+        found = ready[0].embed(texts, _caller_left)
         return jsonify(embeddings(found.vectors, found.tokens, model.digest))
 
 

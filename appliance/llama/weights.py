@@ -8,15 +8,20 @@ and vocabulary are constant after loading. The memory is freed when the last use
 from __future__ import annotations
 
 import ctypes
+import functools
+import re
 import weakref
 
 import llama_cpp.llama_cpp as api
 
 from appliance.errors import EngineUnavailableError
 from appliance.llama import log
+from appliance.llama.cutting import LONGEST, marks_of, parts
 from appliance.llama.library_view import VerifiedWeights
 
 _SPECIAL = api.LLAMA_TOKEN_ATTR_CONTROL | api.LLAMA_TOKEN_ATTR_UNKNOWN
+# What llama.cpp looks for in a text before it splits the rest.
+_WHOLE = _SPECIAL | api.LLAMA_TOKEN_ATTR_USER_DEFINED
 
 
 class Weights:
@@ -56,6 +61,7 @@ class Weights:
         self.bos = int(api.llama_vocab_bos(self.vocabulary))
         self.eos = int(api.llama_vocab_eos(self.vocabulary))
         self.adds_bos = bool(api.llama_vocab_get_add_bos(self.vocabulary))
+        self._splits = api.llama_vocab_type(self.vocabulary) == api.LLAMA_VOCAB_TYPE_BPE
 
     def _require_usable(self) -> None:
         """Refuse what cannot answer, and what would abort this process on ordinary text.
@@ -100,6 +106,16 @@ class Weights:
 
     def tokenize(self, text: str) -> list[int]:
         """Return the tokens of `text`, control tokens recognised, nothing added around it."""
+        if self._splits and len(text) > LONGEST:
+            return [token for part in parts(text, self._marks) for token in self._tokens(part)]
+        return self._tokens(text)
+
+    @functools.cached_property
+    def _marks(self) -> re.Pattern[str]:
+        pairs = zip(self.texts, self._attributes, strict=True)
+        return marks_of(text.decode("utf-8", "replace") for text, kind in pairs if kind & _WHOLE)
+
+    def _tokens(self, text: str) -> list[int]:
         data = text.encode()
         room = len(data) + 16
         while True:

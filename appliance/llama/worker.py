@@ -240,12 +240,15 @@ class Worker:
             self._state.model.decoding.context.abort()
 
     def _end_all(self, model: Model, message: str) -> None:
-        """End every job after a fault nobody foresaw; what comes next begins afresh."""
+        """End every job after a fault nobody foresaw; what comes next begins afresh.
+
+        In an empty memory: what was to be forgotten in that step may still be there.
+        """
         with self._changed:
-            for ticket, job in self._jobs.items():
+            for job in self._jobs.values():
                 job.inbox.put(Failed(EngineUnavailableError(message)))
-                model.decoding.leave(ticket)
             self._jobs.clear()
+            model.decoding.clear()
             self._computing = frozenset()
 
     def _load(self) -> None:

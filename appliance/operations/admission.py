@@ -1,7 +1,8 @@
 """May this be asked now? Permission, the question itself, the policy function, and room.
 
 Room is taken under a lock and given back when the answer has ended or never began, so that many
-requests at once cannot pass the limits together.
+requests at once cannot pass the limits together. What had to wait is looked at once more before an
+engine sees it (`check_still_askable`).
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ from collections.abc import Iterator
 
 from appliance.assembly import Appliance
 from appliance.bundles.inventory import active_first
+from appliance.bundles.states import State
 from appliance.errors import (
     BadInputError,
     BusyError,
+    ConflictError,
     ForbiddenError,
     NotFoundError,
     UnavailableError,
@@ -140,3 +143,16 @@ class Admission:
         policy = self._appliance.config.policy
         purpose = purpose or policy.default_purpose
         return decide(str(actor.role), model, purpose, policy.purposes)
+
+
+def check_still_askable(appliance: Appliance, conversation_id: str, model: ModelFacts) -> None:
+    """Raise unless what was admitted may go to an engine now, though it had to wait for one.
+
+    ConflictError when the conversation was erased meanwhile, ForbiddenError when the model was
+    withdrawn. One that another model has replaced finishes what it was asked.
+    """
+    if appliance.conversations.custody.is_erased(conversation_id):
+        raise ConflictError("the conversation was erased before the model was asked")
+    digests = (m.digest for m in appliance.library.models() if m.state is not State.QUARANTINED)
+    if model.digest not in digests:
+        raise ForbiddenError(f"{model.name} {model.version} was taken out of use meanwhile")

@@ -1,7 +1,8 @@
 """Threads for answers: one that is done waits a little for the next answer.
 
 Starting a thread costs as much as sealing a dozen questions, and whoever starts one waits until it
-runs. They are daemons: a stopping gateway waits for its answers, not for idle threads.
+runs. They are daemons: a stopping gateway waits for its answers, not for idle threads. A thread
+that waits holds nothing of what it did: an answer's text is not kept in memory by it.
 """
 
 from __future__ import annotations
@@ -16,10 +17,15 @@ Work = Callable[[], None]
 class _Idle:
     """A thread that waits: whoever takes it out of the line gives it `work` and lets it go on."""
 
-    def __init__(self) -> None:
-        self.work: Work | None = None
+    def __init__(self, work: Work | None = None) -> None:
+        self.work = work
         self.given = threading.Lock()
         self.given.acquire()
+
+    def taken(self) -> Work | None:
+        """Return the work, and hold it no longer."""
+        work, self.work = self.work, None
+        return work
 
 
 class AnswerThreads:
@@ -42,14 +48,18 @@ class AnswerThreads:
             # The last that came: those that were not needed for long are the ones that go.
             waiting = self._idle.pop() if self._idle else None
         if waiting is None:
-            threading.Thread(target=self._serve, args=(work,), name="answer", daemon=True).start()
+            # Not the work itself: a thread holds its arguments as long as it lives.
+            first = _Idle(work)
+            threading.Thread(target=self._serve, args=(first,), name="answer", daemon=True).start()
         else:
             waiting.work = work
             waiting.given.release()
 
-    def _serve(self, work: Work | None) -> None:
+    def _serve(self, first: _Idle) -> None:
+        work = first.taken()
         while work is not None:
             work()
+            work = None
             work = self._next()
 
     def _next(self) -> Work | None:
@@ -64,4 +74,4 @@ class AnswerThreads:
                     return None
             # Taken out of the line just now: its work is on the way.
             waiting.given.acquire()
-        return waiting.work
+        return waiting.taken()

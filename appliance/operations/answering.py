@@ -6,7 +6,8 @@ for it; when it stays away, the outcome is written at the next start (`outcomes.
 
 An engine that dies before anything of the answer was shown is asked again once it is back; the
 person sees that the answer waits. What it had begun with may be what killed it, so that is asked
-once more and no further. What is asked of the engine is in `generations.py`.
+once more and no further; what was erased or withdrawn meanwhile is not asked at all. What is asked
+of the engine is in `generations.py`.
 """
 
 from __future__ import annotations
@@ -32,13 +33,8 @@ from appliance.errors import (
     fault_of,
 )
 from appliance.identity.permissions import Actor
-from appliance.inference.engine import (
-    Delta,
-    EngineStatus,
-    Finished,
-    Progress,
-    Queued,
-)
+from appliance.inference.engine import Delta, EngineStatus, Finished, Progress, Queued
+from appliance.operations.admission import check_still_askable
 from appliance.operations.answer_run import AnswerRun
 from appliance.operations.generations import asked_of_engine
 from appliance.operations.measures import ANSWERS, FIRST_TOKEN
@@ -134,6 +130,8 @@ class Answering:
                 if not self._may_start_again():
                     raise
             self._await_engine()
+            if not self._run.stop_reason:
+                check_still_askable(self._appliance, self._run.conversation_id, self._run.model)
             self._run.update(state="queued", position=None, elapsed_ms=self._elapsed_ms())
         return Ending("stopped", self._run.stop_reason)
 

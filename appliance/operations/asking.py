@@ -110,12 +110,15 @@ class Asking:
 
         Called at start, before the first question, and every minute for what is older than a
         minute and not under way here. One answer that cannot be closed does not keep the others
-        open. Returns how many had no outcome yet.
+        open. Returns how many had no outcome yet. Texts of answers that ended a while ago leave
+        the memory.
         """
         now, closed = self._appliance.clock.now(), 0
+        # Held ones first: what is held no longer by then runs.
+        alive = self._admission.held
         with self._lock:
-            alive = {key for key, (_, done) in self._runs.items() if not done.is_set()}
-        alive |= self._admission.held
+            self._forget_old()
+            alive |= {key for key, (_, done) in self._runs.items() if not done.is_set()}
         for answer in self._appliance.conversations.unfinished():
             # A terminal's question runs in a process of its own.
             least = self._oldest_alive_s if answer.origin == "console" else older_than_s
@@ -137,6 +140,19 @@ class Asking:
         except ApplianceError as error:
             self._refused(actor, question, error)
             raise
+        # A slow record may take its time over the intent: until the answer runs, it is held.
+        with self._admission.holding(turn.answer_id):
+            return self._intended(actor, question, model, decision, conversation_id, turn)
+
+    def _intended(
+        self,
+        actor: Actor,
+        question: Question,
+        model: ModelFacts,
+        decision: Decision,
+        conversation_id: str,
+        turn: Turn,
+    ) -> AnswerRun:
         try:
             seq = self._record_intent(actor, question, model, decision, conversation_id, turn)
             run = AnswerRun(turn.answer_id, conversation_id, actor.user, model, seq, turn.subject)

@@ -23,18 +23,19 @@ from appliance.assembly import Appliance
 from appliance.audit.actions import Outcome
 from appliance.audit.entry import ModelRef
 from appliance.canonical import sha256
-from appliance.conversations.store import Turn
+from appliance.conversations.store import ModelUsed, Turn
 from appliance.conversations.subjects.store import normalised
 from appliance.errors import (
     ApplianceError,
     BadInputError,
+    EngineDownError,
     EngineUnavailableError,
     RecordUnavailableError,
     fault_of,
 )
 from appliance.identity.permissions import Actor
 from appliance.inference.engine import Embeddings
-from appliance.operations.admission import Admission
+from appliance.operations.admission import Admission, check_still_askable
 from appliance.operations.outcomes import about, record_once
 from appliance.operations.persons import opaque
 from appliance.operations.questions import Question
@@ -46,6 +47,7 @@ log = structlog.get_logger(__name__)
 MAX_TEXTS = 256
 ENGINE_PATIENCE_S = 30.0
 RETRY_EVERY_S = 0.25
+MAX_STARTS = 3
 INTERNAL = "the texts could not be embedded through a fault in the appliance"
 ORIGIN = "api"
 
@@ -94,6 +96,7 @@ class _Begun:
     actor: Actor
     wish: EmbeddingWish
     model: ModelFacts
+    conversation_id: str
     turn: Turn
     intent_seq: int
     began: int
@@ -115,9 +118,11 @@ class Embedding:
         engine raises; then the outcome is a failure.
         """
         with self._admitted(actor, wish) as (model, decision):
-            turn = self._begin(actor, wish, model)
+            conversation_id, turn = self._begin(actor, wish, model)
             with self._admission.holding(turn.answer_id):
-                return self._finish(self._intended(actor, wish, model, decision, turn))
+                seq = self._intended(actor, wish, model, decision, turn)
+                began = self._appliance.clock.monotonic_ns()
+                return self._finish(_Begun(actor, wish, model, conversation_id, turn, seq, began))
 
     @contextlib.contextmanager
     def _admitted(self, actor: Actor, wish: EmbeddingWish) -> Iterator[tuple[ModelFacts, Decision]]:
@@ -135,20 +140,14 @@ class Embedding:
 
     # --- the texts and the intent
 
-    def _begin(self, actor: Actor, wish: EmbeddingWish, model: ModelFacts) -> Turn:
+    def _begin(self, actor: Actor, wish: EmbeddingWish, model: ModelFacts) -> tuple[str, Turn]:
         store = self._appliance.conversations
-        made = None
+        used = ModelUsed(model.name, model.version, model.digest)
         try:
             subject = None if wish.patient is None else store.subjects.ensure(wish.patient)
-            made = store.create(actor.user, Question.of(wish.texts[0]).title(), ORIGIN, subject)
-            return store.begin_turn(
-                made.id, actor.user, wish.to_seal(), model.name, model.version, model.digest,
-                subject,
-            )  # fmt: skip
+            title = Question.of(wish.texts[0]).title()
+            return store.begin(actor.user, title, ORIGIN, wish.to_seal(), used, subject)
         except ApplianceError as error:
-            if made is not None:
-                with contextlib.suppress(ApplianceError):
-                    store.discard_empty(made.id)
             self._recorder.refuse(actor, "embedding.refuse", error)
             raise
 
@@ -159,11 +158,9 @@ class Embedding:
         model: ModelFacts,
         decision: Decision,
         turn: Turn,
-    ) -> _Begun:
-        store = self._appliance.conversations
-        began = self._appliance.clock.monotonic_ns()
+    ) -> int:
         try:
-            seq = self._recorder.note(
+            return self._recorder.note(
                 actor,
                 "embedding.request",
                 Outcome.INTENT,
@@ -178,14 +175,14 @@ class Embedding:
                     **about(turn.subject),
                 },
             ).seq
-            store.set_intent(turn.answer_id, seq)
         except BaseException as error:
             # An intent may be in the record all the same; `reconcile` will ask and close it.
             code = error.code if isinstance(error, ApplianceError) else "internal"
             with contextlib.suppress(ApplianceError):
-                store.finish(turn.answer_id, state="failed", text="", error_code=code)
+                self._appliance.conversations.finish(
+                    turn.answer_id, state="failed", text="", error_code=code
+                )
             raise
-        return _Begun(actor, wish, model, turn, seq, began)
 
     # --- the engine and the outcome
 
@@ -212,7 +209,15 @@ class Embedding:
         return Embedded(begun.turn.answer_id, begun.model, made.vectors, made.tokens, seq, elapsed)
 
     def _made(self, begun: _Begun) -> Embeddings:
+        """Return what the engine made; one that took nothing, as it was down, is asked again."""
+        for _ in range(MAX_STARTS - 1):
+            with contextlib.suppress(EngineDownError):
+                return self._asked(begun)
+        return self._asked(begun)
+
+    def _asked(self, begun: _Begun) -> Embeddings:
         self._await_engine(begun.model.digest)
+        check_still_askable(self._appliance, begun.conversation_id, begun.model)
         person = opaque(begun.actor.user)
         made = self._appliance.engine.embed(begun.model.digest, begun.wish.texts, person)
         if len(made.vectors) != len(begun.wish.texts):
@@ -237,6 +242,7 @@ class Embedding:
             error_code=error.code if error else None,
             prompt_tokens=None if error else made.tokens,
             latency_ms=elapsed,
+            intent_seq=begun.intent_seq,
         )
         event = event_of(
             begun.actor,

@@ -88,7 +88,7 @@ def close_interrupted(appliance: Appliance, answer: UnfinishedAnswer) -> bool:
         store.abandon(answer.answer_id, "record_unavailable")
         return False
     try:
-        closed = store.close_unfinished(answer.answer_id, "interrupted")
+        closed = store.close_unfinished(answer.answer_id, "interrupted", intent[1])
         event = _late(answer, intent, closed.state, closed.sealed.for_record())
     except VerificationError:
         # Its key is gone or altered: the outcome is stated without a commitment to the text.

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
+from typing import BinaryIO
 
 import httpx
 import ollama
@@ -13,6 +15,7 @@ import pytest
 
 from appliance.assembly import WRITING
 from appliance.errors import EngineDownError, EngineUnavailableError
+from appliance.inference import ollama_models
 from appliance.inference.engine import EngineModel, Generation, Message, Sampling
 from appliance.inference.library_folder import LibraryFolder
 from appliance.inference.ollama_engine import OllamaEngine
@@ -95,6 +98,29 @@ def test_altered_weights_are_not_brought(server: OllamaServer, engine: OllamaEng
         engine.prepare(model_of(server))
     assert httpx.head(f"{server.url}/api/blobs/sha256:{server.digest}").status_code == 404
     assert names_in(server) == set()
+
+
+def test_what_failed_is_not_read_again_at_every_look(
+    server: OllamaServer, engine: OllamaEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Weights that cannot be brought are hashed now and then, however often somebody looks."""
+    path = server.library / f"{server.digest}.gguf"
+    path.write_bytes(path.read_bytes()[:-1] + b"!")
+    hashed: list[str] = []
+    read = ollama_models._hashed
+
+    def counted(file: BinaryIO, digest: str) -> Iterator[bytes]:
+        hashed.append(digest)
+        return read(file, digest)
+
+    monkeypatch.setattr(ollama_models, "_hashed", counted)
+    while (status := engine.status()).state == "loading":
+        time.sleep(0.01)
+    assert "signed" in status.detail
+    for _ in range(5):
+        assert engine.status().state == "empty"
+        time.sleep(0.05)
+    assert hashed == [server.digest]
 
 
 def test_ollama_itself_refuses_altered_bytes(server: OllamaServer) -> None:

@@ -66,14 +66,24 @@ def enter(page: Page, people: dict[str, str]) -> None:
     expect(page.get_by_role("heading", name="Models")).to_be_visible()
 
 
-def answered_by(page: Page, stack: Stack, model: str) -> None:
-    """Ask as a clinician in another browser profile; the answer names this model."""
+def answered_by(page: Page, stack: Stack, model: str, choose: str | None = None) -> None:
+    """Ask as a clinician in another browser profile; the answer names this model.
+
+    With `choose`, that one is chosen first; without it, there must be nothing to choose.
+    """
     other = page.context.browser
     assert other is not None
     profile = other.new_context(base_url=stack.address)
     profile.set_default_timeout(PATIENCE_MS)
     tab = profile.new_page()
     sign_in(tab, "demo", stack.passwords["demo"])
+    chooser = tab.get_by_label("Model")
+    if choose is None:
+        expect(chooser).to_have_count(0)
+    else:
+        chooser.select_option(label=choose)
+        sound(tab)
+        tab.screenshot(path=SHOTS / "47-model-chooser.png", full_page=True)
     ask(tab, "Who are you?")
     expect(tab.locator(".by .model").last).to_have_text(re.compile(model), timeout=LOADING_MS)
     expect(tab.locator("footer.about").last).to_be_visible(timeout=LOADING_MS)
@@ -107,6 +117,26 @@ def test_a_colleague_reads_agrees_and_the_new_model_answers(
     answered_by(page, stack, "ward 1.0")
 
     page.get_by_role("button", name="Go back to demo 1").click()
+    expect(page.get_by_role("button", name="Activate ward 1.0")).to_be_visible(timeout=LOADING_MS)
+    answered_by(page, stack, "demo 1")
+
+
+def test_two_models_answer_side_by_side(
+    page: Page, stack: Stack, brought_in: dict[str, str]
+) -> None:
+    """A second model answers who chooses it, beside the first, until it is let go."""
+    page.on("dialog", lambda dialog: dialog.accept())
+    enter(page, brought_in)
+    page.get_by_role("link", name=re.compile("ward 1.0")).first.click()
+    page.get_by_role("button", name="Activate it beside demo 1").click()
+    expect(page.get_by_role("button", name="Let it answer no more")).to_be_visible(
+        timeout=LOADING_MS
+    )
+    sound(page)
+    page.screenshot(path=SHOTS / "46-model-beside.png", full_page=True)
+    answered_by(page, stack, "ward 1.0", choose="ward 1.0")
+    answered_by(page, stack, "demo 1", choose="demo 1 · DEMO")
+    page.get_by_role("button", name="Let it answer no more").click()
     expect(page.get_by_role("button", name="Activate ward 1.0")).to_be_visible(timeout=LOADING_MS)
     answered_by(page, stack, "demo 1")
 

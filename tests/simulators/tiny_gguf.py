@@ -46,6 +46,29 @@ def write_tiny_gguf(
     return hashlib.sha256(data).hexdigest()
 
 
+def write_tiny_bpe(path: Path, pre: str, *, context: int = 131_072) -> str:
+    """Write a model whose vocabulary has a token for each byte and splits texts as `pre` says."""
+    tokens, kinds = [*SPECIALS, *_byte_letters()], [CONTROL] * len(SPECIALS) + [NORMAL] * 256
+    metadata = _metadata(tokens, kinds, context, TEMPLATE)
+    metadata |= {
+        "tokenizer.ggml.model": "gpt2",
+        "tokenizer.ggml.pre": pre,
+        "tokenizer.ggml.merges": ["a b"],
+        "tokenizer.ggml.bos_token_id": 0,
+        "tokenizer.ggml.add_bos_token": False,
+    }
+    data = _file(metadata, _tensors(0, tokens, ends_at_once=False))
+    path.write_bytes(data)
+    return hashlib.sha256(data).hexdigest()
+
+
+def _byte_letters() -> list[str]:
+    """Return the letter that stands for each byte in such vocabularies: its own, or one far up."""
+    plain = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
+    beyond = iter(range(0x100, 0x200))
+    return [chr(byte if byte in plain else next(beyond)) for byte in range(256)]
+
+
 def _vocabulary(byte_tokens: bool) -> tuple[list[str], list[int]]:
     tokens, kinds = ["<unk>", "<s>", "</s>"], [UNKNOWN, CONTROL, CONTROL]
     if byte_tokens:

@@ -64,6 +64,8 @@ def test_an_error_has_the_shape_of_its_api(answering: Clinic) -> None:
         ("HEAD", "/api/blobs/sha256:" + "0" * 64, "HEAD blobs"),
         ("POST", "/api/blobs/sha256:" + "0" * 64, "POST blobs"),
         ("POST", "/api/signin", "POST signin"),
+        ("OPTIONS", "/api/pull", "OPTIONS pull"),
+        ("POST", "/api/%70ull/", "POST pull"),
         ("PUT", "/api/telltale", "PUT other"),
     ],
 )

@@ -3,9 +3,10 @@
 They have a database of their own, so that destroying one can be made certain. For the same
 reason nothing is cached: a key that is gone from the file is gone. A busy program makes fresh ones
 several at a time, since each has to be on the disk before its first use; what a restart leaves
-unused never sealed anything. All rows are wrapped under one
-key-encryption key, whose id stands in `wrapping`; it is read with every row, so that a program
-notices when another one has replaced that key.
+unused never sealed anything. All rows are wrapped under one key-encryption key, whose id stands in
+`wrapping`; it is read with every row, so that a program notices when another one has replaced that
+key. No new conversation gets a key that was ever wrapped under a replaced one: whoever took that
+one away may hold it.
 """
 
 from __future__ import annotations
@@ -70,6 +71,7 @@ class WrappingRow(KeysBase):
 
 _key = KeysBase.metadata.tables[ContentKeyRow.__tablename__]
 _wrapping = KeysBase.metadata.tables[WrappingRow.__tablename__]
+UNDER = sa.select(_wrapping.c.key_id)
 # One moment of both: the row, and what all rows are wrapped under.
 WRAPPED = (
     sa.select(_key.c.wrapped, _wrapping.c.key_id.label("under"))
@@ -85,7 +87,8 @@ class KeyRing:
         self._database = database
         self._wrapper = wrapper
         self._clock = clock
-        self._fresh: deque[ContentKey] = deque()  # its append and pop are atomic
+        # With what each was wrapped under; its append and pop are atomic.
+        self._fresh: deque[tuple[str, ContentKey]] = deque()
         self._made = 0
 
     @property
@@ -94,8 +97,8 @@ class KeyRing:
 
     def new(self) -> ContentKey:
         """Return a fresh key that is durable already: what it seals can be opened again."""
-        with contextlib.suppress(IndexError):
-            return self._fresh.popleft()
+        if self._fresh and (kept := self._kept()) is not None:
+            return kept
         with self._database.session() as session:
             wrapper, now = self.wrapper(session, claim=True), self._clock.now()
             count = FRESH_AT_ONCE if self._made >= BUSY_AFTER else 1
@@ -104,8 +107,19 @@ class KeyRing:
             session.execute(sa.insert(_key), rows)
         first, *others = (key for key, _ in made)
         self._made += count
-        self._fresh.extend(others)
+        self._fresh.extend((wrapper.key_id, key) for key in others)
         return first
+
+    def _kept(self) -> ContentKey | None:
+        """Return a key that was made ahead; those made before a replacement are let go."""
+        with self._database.looking() as connection:
+            under = self._under(connection.execute(UNDER).scalar_one_or_none()).key_id
+        with contextlib.suppress(IndexError):
+            while True:
+                wrapped_under, key = self._fresh.popleft()
+                if wrapped_under == under:
+                    return key
+        return None
 
     def check(self) -> None:
         """Raise VerificationError unless the newest key opens under this key file.

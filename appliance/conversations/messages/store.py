@@ -118,7 +118,6 @@ def unfinished(
         answer_id=row.id,
         conversation_id=row.conversation_id,
         user_id=user_id,
-        intent_seq=row.intent_seq,
         model_name=row.model_name or "",
         model_version=row.model_version or "",
         model_digest=row.model_digest or "",

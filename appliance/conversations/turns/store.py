@@ -1,8 +1,8 @@
 """Turns in appliance.db: a question, the place of its answer, and how the answer ended.
 
 Every question passes here, so it is written in few statements that are prepared once. What only
-repeats the record (which entry holds an intent or an outcome) is not waited for on the disk: lost
-in a power cut, it is looked up in the record again. Everything else is durable on return.
+repeats the record (which entry holds an outcome) is not waited for on the disk: lost in a power
+cut, it is looked up in the record again. Everything else is durable on return.
 
 Not here: reading what was said, titles, and whose a conversation is (`conversations/store.py`).
 """
@@ -65,7 +65,6 @@ ANSWER = (
     .where(_message.c.id == sa.bindparam("of"))
 )
 _answer = sa.update(_message).where(_message.c.id == sa.bindparam("of"))
-INTENT = _answer.values(intent_seq=sa.bindparam("seq"))
 OUTCOME = _answer.values(outcome_seq=sa.bindparam("seq"))
 ENDING = (
     "sealed", "state", "error_code", "prompt_tokens", "answer_tokens", "latency_ms", "finished",
@@ -74,7 +73,7 @@ ENDING = (
 END = _answer.values(
     {
         **{name: sa.bindparam(f"new_{name}") for name in ENDING},
-        "intent_seq": sa.func.coalesce(sa.bindparam("seq"), _message.c.intent_seq),
+        "intent_seq": sa.bindparam("seq"),
     }
 )
 
@@ -153,17 +152,10 @@ class Turns:
                 connection.execute(ABOUT, {**of, "who": about})
         return turn
 
-    def set_intent(self, answer_id: str, seq: int) -> None:
-        """Note which entry of the record holds the intent of an answer."""
-        self._note(INTENT, answer_id, seq)
-
     def set_outcome(self, answer_id: str, seq: int) -> None:
         """Note which entry of the record holds the outcome of an answer."""
-        self._note(OUTCOME, answer_id, seq)
-
-    def _note(self, statement: sa.Update, answer_id: str, seq: int) -> None:
         with self._database.writing(durable=False) as connection:
-            if connection.execute(statement, {"of": answer_id, "seq": seq}).rowcount == 0:
+            if connection.execute(OUTCOME, {"of": answer_id, "seq": seq}).rowcount == 0:
                 raise NotFoundError("there is no such message")
 
     def finish(
@@ -183,7 +175,7 @@ class Turns:
         """Store how an answer ended; raise ConflictError if it has ended before.
 
         So of a Stop and the last token that arrive together, one alone decides. `intent_seq`
-        says which entry of the record holds its intent, unless `set_intent` has said so.
+        says which entry of the record holds its intent, where that is known.
         """
         if state not in ENDINGS:
             raise BadInputError(f"an answer cannot end as {state}")
@@ -201,13 +193,6 @@ class Turns:
         return sealed
 
     # --- what a crash or a full disk left open
-
-    def discard_empty(self, conversation_id: str) -> None:
-        """Remove a conversation in which nothing was ever asked; does nothing to any other."""
-        with self._database.session() as session:
-            row = session.get(ConversationRow, conversation_id)
-            if row is not None and not messages.of(session, conversation_id):
-                session.delete(row)
 
     def abandon(self, answer_id: str, error_code: str) -> None:
         """End an answer whose intent could not be recorded: nothing was asked of a model."""
@@ -238,10 +223,17 @@ class Turns:
                 for row, owner in session.execute(query)
             ]
 
-    def close_unfinished(self, answer_id: str, error_code: str) -> ClosedAnswer:
-        """End a pending answer as failed; one that had ended keeps its state and text."""
+    def close_unfinished(
+        self, answer_id: str, error_code: str, intent_seq: int | None = None
+    ) -> ClosedAnswer:
+        """End a pending answer as failed; one that had ended keeps its state and text.
+
+        `intent_seq` as in `finish`: what cut the answer off may have kept it from being noted.
+        """
         with self._database.session() as session:
             row = messages.existing(session, answer_id)
+            if intent_seq is not None:
+                row.intent_seq = intent_seq
             if row.state == PENDING:
                 messages.fail(row, error_code, self._clock.now())
             key_id = session.get_one(ConversationRow, row.conversation_id).key_id

@@ -90,6 +90,13 @@ class Decoding:
             writer.close()
         self._scheduler.leave(ticket)
 
+    def clear(self) -> None:
+        """Forget every request, and all that the memory holds."""
+        for ticket in list(self._writers):
+            self.leave(ticket)
+        self._scheduler.forget_all()
+        self.context.clear()
+
     def positions(self) -> dict[int, int]:
         """Return for each request that waits how many go before it."""
         return self._scheduler.positions()
@@ -113,6 +120,9 @@ class Decoding:
             return Computed(step, {}, began, aborted=True)
         except ApplianceError as error:
             return Computed(step, {}, began, error)
+        except Exception as error:
+            LOG.error("a step failed: %s", fault_of(error))
+            return Computed(step, {}, began, _failed(error))
 
     def collect(self, computed: Computed) -> list[Said]:
         """Choose the next tokens and return what is to be said to whom."""
@@ -154,7 +164,7 @@ class Decoding:
             yield Failed(error)
         except Exception as error:
             LOG.error("a request failed: %s", fault_of(error))
-            yield Failed(EngineUnavailableError(f"the engine failed ({type(error).__name__})"))
+            yield Failed(_failed(error))
         else:
             if not writer.done:
                 return
@@ -168,6 +178,10 @@ class Decoding:
         self._scheduler.forget_all()
         self.context.clear()
         return [(ticket, Failed(error)) for ticket in running]
+
+
+def _failed(error: Exception) -> EngineUnavailableError:
+    return EngineUnavailableError(f"the engine failed ({type(error).__name__})")
 
 
 def ends(event: Event) -> bool:

@@ -51,9 +51,10 @@ class Held:
     def offers(self, person: str, tokens: list[int], public: int) -> int:
         """Return how much of a prompt is, or will be, held here and may be reused by a person.
 
-        At least one token of the prompt is left: the sampler needs its logits.
+        At least one token of the prompt is left: the sampler needs its logits. Requests without a
+        person may be anybody's, so they share with each other what they share with all.
         """
         most = len(tokens) - 1
-        if person != self.person:
+        if person != self.person or not person:
             most = min(most, self.public, public)
         return common(self.tokens[:most], tokens[:most]) if most > 0 else 0

@@ -281,14 +281,14 @@ class Scheduler:
         """Share the room out equally; what the shortest does not need goes to the others.
 
         Prompts that come together end together, read at full speed: an answer that began before
-        the others were read would slow their reading down to its own pace.
+        the others were read would slow their reading down to its own pace. With less room than
+        prompts, those that began first go on, so that none is overtaken for ever.
         """
         parts: list[Part] = []
         left = budget
-        ordered = sorted(readers, key=lambda run: run.unread)
+        ordered = sorted(readers[:budget], key=lambda run: run.unread)
         for number, run in enumerate(ordered):
-            if left > 0:
-                room = max(1, left // (len(ordered) - number))
-                parts.append(run.part(run.piece(room, alone=alone)))
-                left -= len(parts[-1].tokens)
+            room = left // (len(ordered) - number)
+            parts.append(run.part(run.piece(room, alone=alone)))
+            left -= len(parts[-1].tokens)
         return parts

@@ -24,13 +24,13 @@ from pydantic_core import PydanticCustomError, core_schema
 
 from appliance.errors import BadInputError
 from appliance.inference.engine import Tool
+from appliance.operations.embedding import MAX_TEXTS
 
 MAX_MESSAGES = 1_000
 MAX_STOPS = 8
 MAX_STOP_CHARACTERS = 200
 MAX_TOOLS = 128
 MAX_CALL_ID = 128
-MAX_TEXTS = 256
 MAX_TOKENS = 1_048_576
 MAX_TOP_K = 1_000
 # What engines take: 0 to 2^32-2.

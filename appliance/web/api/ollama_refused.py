@@ -17,7 +17,7 @@ api = Blueprint("ollama_refused", __name__, url_prefix="/api")
 # The words that the record may hold; anything else is "other", as it was typed by somebody.
 KNOWN = ("pull", "push", "create", "copy", "delete", "blobs", "signin", "signout", "me",
          "web_search", "web_fetch", "experimental")  # fmt: skip
-METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
 
 
 @api.route("/<path:wish>", methods=METHODS)

@@ -6,9 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from appliance import durable
 from appliance.conversations.keys import scrubbing
+from appliance.conversations.keys.store import BUSY_AFTER, FRESH_AT_ONCE
 from appliance.conversations.store import Conversations
 from appliance.errors import VerificationError
 from appliance.sealing import KeyWrapper, next_file, old_file, replace_file
@@ -60,6 +62,32 @@ def test_a_running_program_goes_on(site: Site) -> None:
     replace_file(key_file(site))
     begin(running, "new one")
     assert {item.title for item in again(site).list(ADA, search="new one")} == {"a title"}
+
+
+def test_keys_made_ahead_are_used_once_and_were_on_the_disk(site: Site) -> None:
+    """A busy program makes several together; each seals one conversation, and opens it again."""
+    running = again(site)
+    made = [begin(running, f"text {number}")[0] for number in range(BUSY_AFTER + FRESH_AT_ONCE)]
+    ids = [running.keys.new().key_id for _ in range(3)]
+    with site.main.connect() as connection:
+        query = sa.text("SELECT key_id FROM conversations")
+        used = list(connection.execute(query).scalars())
+    assert len({*used, *ids}) == len(made) + 3
+    later = again(site)
+    assert [later.messages(one, ADA)[0].text for one in made] == [
+        f"text {number}" for number in range(len(made))
+    ]
+
+
+def test_no_key_that_was_wrapped_under_the_old_one_seals_anything_new(site: Site) -> None:
+    """Not even one made ahead, by a program that runs while another replaces the key."""
+    running = again(site)
+    for _ in range(BUSY_AFTER + 1):
+        running.keys.new()
+    before = set(wrapped_keys(site.keys.path))
+    again(site).keys.rewrap(fresh(site))
+    replace_file(key_file(site))
+    assert running.keys.new().key_id not in before
 
 
 def test_a_foreign_key_file_is_still_refused(site: Site) -> None:

@@ -143,11 +143,10 @@ def test_the_sealed_question_is_what_is_stored(site: Site) -> None:
 def test_an_answer_keeps_text_and_figures(site: Site) -> None:
     """What was finished is what is read, and its seal is that of the stored bytes."""
     conversation, turn = begin(site.store)
-    site.store.set_intent(turn.answer_id, 7)
     site.clock.advance(2)
     site.store.finish(
         turn.answer_id, state="stopped", text="Some text", prompt_tokens=5, answer_tokens=2,
-        latency_ms=2000,
+        latency_ms=2000, intent_seq=7,
     )  # fmt: skip
     site.store.set_outcome(turn.answer_id, 8)
     answer = site.store.message(turn.answer_id, ADA)

@@ -75,3 +75,11 @@ def test_an_endless_line_is_given_up() -> None:
     """A server that never ends a line cannot fill the memory."""
     with pytest.raises(EngineUnavailableError, match="without end"):
         list(lines([b"x" * 1_048_576] * 8))
+
+
+def test_a_count_that_cannot_be_is_none() -> None:
+    """No database holds such a number, and no answer has so many tokens."""
+    usage = json.dumps({"choices": [], "usage": {"prompt_tokens": 10**30, "completion_tokens": -1}})
+    end = 'data: {"choices": [{"delta": {}, "finish_reason": "stop"}]}'
+    *_, last = progress([end, f"data: {usage}", "data: [DONE]"])
+    assert last == Finished("stop", 0, 0)

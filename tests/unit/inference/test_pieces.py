@@ -144,6 +144,8 @@ def test_the_older_form_of_likelihoods_is_read() -> None:
         {"token": "a", "logprob": math.nan},
         {"token": "a", "logprob": -1, "bytes": [300]},
         {"token": "a", "logprob": -1, "bytes": "a"},
+        {"token": "a", "logprob": -1, "bytes": 10**12},
+        {"token": "a", "logprob": -(10**400)},
         {"token": "a", "logprob": -1, "top_logprobs": [5]},
     ],
 )

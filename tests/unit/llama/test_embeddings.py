@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 
 import llama_cpp.llama_cpp as api
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 
 from appliance.errors import BadInputError, ContextOverflowError, EngineUnavailableError
 from appliance.llama import embeddings
-from appliance.llama.embeddings import Embedder, parse_texts
+from appliance.llama.embeddings import Embedder, Vector, parse_texts
 from appliance.llama.weights import Weights
 from tests.simulators.engine_process import put_model
 
@@ -129,6 +130,27 @@ def test_the_queue_is_bounded(embedder: Embedder, monkeypatch: pytest.MonkeyPatc
     embedder._places.acquire()
     with pytest.raises(EngineUnavailableError, match="are waiting already"):
         embedder.embed(["hello"])
+
+
+def test_nothing_is_computed_for_who_left(
+    embedder: Embedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A long request whose caller left makes room for the next one."""
+    monkeypatch.setattr(embeddings, "LOOK_S", 0.05)
+    monkeypatch.setattr(embedder, "_vector", _slow(embedder._vector))
+    with pytest.raises(EngineUnavailableError, match="caller left"):
+        embedder.embed(["hello"] * 1_000, lambda: True)
+    before = time.monotonic()
+    embedder.embed(["hello"])
+    assert time.monotonic() - before < 2.0
+
+
+def _slow(vector: Callable[[Sequence[int]], Vector]) -> Callable[[Sequence[int]], Vector]:
+    def slowly(tokens: Sequence[int]) -> Vector:
+        time.sleep(0.01)
+        return vector(tokens)
+
+    return slowly
 
 
 def test_closing_ends_it(weights: Weights) -> None:

@@ -106,6 +106,21 @@ def test_a_prompt_says_which_part_is_nobodys_own(model: Model) -> None:
     assert first.public == len(model.weights.tokenize(model.prompts.render(turns)[:system])) + 1
 
 
+def test_what_is_nobodys_own_is_looked_up_again(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A template that writes the date begins otherwise tomorrow; then the public part is new."""
+    turns = [Turn("system", "be careful " * 4), Turn("user", "hello")]
+    today = model.prepare(turns, GREEDY).public
+    known = model.prompts.tokens
+    monkeypatch.setattr(
+        model.prompts, "tokens", lambda turns, tools=(): [7, 7, *known(turns, tools)]
+    )
+    assert model.prepare(turns, GREEDY).public == 0
+    monkeypatch.setattr("appliance.llama.model.OLD_S", 0.0)
+    assert model.prepare(turns, GREEDY).public == today + 2
+
+
 def test_the_context_is_what_the_model_was_trained_for(model: Model) -> None:
     """Without a setting the GGUF's own training context counts."""
     assert model.context_tokens == 512

@@ -193,3 +193,13 @@ def test_a_text_too_long_is_refused_with_numbers(weights: Weights) -> None:
         PromptWriter(weights, 512).write_text("x" * 600, 100)
     with pytest.raises(ContextOverflowError, match="1000000 bytes"):
         PromptWriter(weights, 512).text_tokens("x" * 1_000_000)
+
+
+def test_a_text_without_tokens_is_refused(
+    weights: Weights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some vocabularies read nothing out of some texts, and nothing cannot be continued."""
+    monkeypatch.setattr(weights, "tokenize", lambda text: [])
+    monkeypatch.setattr(weights, "adds_bos", False)
+    with pytest.raises(BadInputError, match="holds nothing"):
+        PromptWriter(weights, 512).write_text("x", 10)

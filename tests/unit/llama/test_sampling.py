@@ -133,3 +133,9 @@ def test_a_stop_text_cannot_cut_an_answer_that_has_to_be_whole() -> None:
     """An answer by a schema ends where the schema says, so a stop text is refused."""
     with pytest.raises(BadInputError, match="stop cannot be used"):
         parse({"stop": "}", "response_format": {"type": "json_object"}}, LIMITS)
+
+
+def test_a_temperature_next_to_nothing_is_nothing() -> None:
+    """Scores divided by less than a number can hold would let any token out."""
+    assert parse({"temperature": 1e-45}, LIMITS).temperature == 0.0
+    assert parse({"temperature": 0.001}, LIMITS).temperature == 0.001

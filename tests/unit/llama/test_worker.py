@@ -37,7 +37,7 @@ class Ward:
         assert found is not None, self.worker.state.detail
         self.model: Model = found
 
-    def ask(self, text: str, sampling: Sampling = SHORT, person: str = "") -> Job:
+    def ask(self, text: str, sampling: Sampling = SHORT, person: str = "eva") -> Job:
         turns = [Turn("system", "be careful"), Turn("user", text)]
         prompt = self.model.prepare(turns, sampling)
         return self.worker.submit(self.model, prompt, sampling, person)
@@ -171,12 +171,32 @@ def test_a_fault_of_llama_cpp_ends_what_runs_and_nothing_else(
     assert text_of(read(waiting)) == text_of(read(ward.ask("three")))
 
 
+def test_a_step_that_breaks_in_another_way_costs_no_more(
+    ward: Ward, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fault of our own beside llama.cpp's ends those in the step, and whoever waits goes on."""
+    jobs = [begun(ward.ask("one", LONG)), begun(ward.ask("two", LONG))]
+    waiting = ward.ask("three")
+    context, healthy = ward.model.decoding.context, ward.model.decoding.context.compute
+
+    def failing(_step: object) -> dict[int, int]:
+        monkeypatch.setattr(context, "compute", healthy)
+        raise ValueError("no such shape")
+
+    monkeypatch.setattr(context, "compute", failing)
+    assert all(isinstance(read(job)[-1], Failed) for job in jobs)
+    assert isinstance(read(waiting)[-1], Done)
+
+
 def test_a_fault_nobody_foresaw_ends_every_request(
     ward: Ward, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No caller hangs when a step breaks, and the next request is answered."""
+    """No caller hangs, the memory is emptied, and the next request is answered."""
     jobs = [begun(ward.ask("one", LONG)), begun(ward.ask("two", LONG)), ward.ask("three")]
     decoding, healthy = ward.model.decoding, ward.model.decoding.plan
+    emptied: list[bool] = []
+    clear = decoding.context.clear
+    monkeypatch.setattr(decoding.context, "clear", lambda: (emptied.append(True), clear()))
 
     def broken() -> None:
         monkeypatch.setattr(decoding, "plan", healthy)
@@ -185,6 +205,7 @@ def test_a_fault_nobody_foresaw_ends_every_request(
     monkeypatch.setattr(decoding, "plan", broken)
     assert all(isinstance(read(job)[-1], Failed) for job in jobs)
     assert isinstance(read(ward.ask("four"))[-1], Done)
+    assert emptied
 
 
 def test_many_threads_may_ask_and_leave_at_once(ward: Ward) -> None:

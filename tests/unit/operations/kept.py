@@ -62,8 +62,7 @@ class House:
         seq = recorder.note(
             actor, "answer.request", Outcome.INTENT, entity=turn.answer_id, content=content
         ).seq
-        store.set_intent(turn.answer_id, seq)
-        sealed = store.finish(turn.answer_id, state="complete", text=ANSWER)
+        sealed = store.finish(turn.answer_id, state="complete", text=ANSWER, intent_seq=seq)
         content = {"answer": sealed.for_record(), "request": seq, **facts}
         end = recorder.note(
             actor, "answer.complete", Outcome.SUCCESS, entity=turn.answer_id, content=content

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import threading
+import weakref
 
 from appliance.operations.answer_threads import AnswerThreads
 from tests.unit.operations.asked import eventually
 
 SOON_S = 10
+
+
+class Work:
+    """What a thread does for an answer."""
+
+    def __call__(self) -> None:
+        """Do nothing."""
 
 
 def test_all_work_runs_at_once_however_much_there_is() -> None:
@@ -46,3 +54,15 @@ def test_idle_threads_go_away_and_work_that_comes_then_is_done() -> None:
         threads.start(work)
     assert eventually(lambda: count[0] == 500)
     assert eventually(lambda: threads.idle == 0)
+
+
+def test_a_thread_that_waits_holds_nothing_of_its_work() -> None:
+    """Neither the first nor a later piece of work, with the text in it, stays in memory."""
+    threads = AnswerThreads()
+    for _ in range(2):
+        work = Work()
+        seen = weakref.ref(work)
+        threads.start(work)
+        del work
+        assert eventually(lambda: threads.idle == 1)
+        assert seen() is None

@@ -12,6 +12,11 @@ from typing import Any
 import pytest
 
 from appliance.assembly import Appliance
+from appliance.bundles.inventory import ModelInfo
+from appliance.bundles.library import Library
+from appliance.bundles.states import State
+from appliance.cli.actor import console_actor
+from appliance.conversations.retention import CONVERSATION
 from appliance.errors import EngineUnavailableError
 from appliance.identity.permissions import Actor
 from appliance.inference.engine import (
@@ -30,6 +35,7 @@ from appliance.operations import operations_for
 from appliance.operations.answer_run import AnswerRun
 from appliance.operations.persons import opaque
 from appliance.operations.questions import Question, SamplingWish
+from appliance.operations.scopes import Wanted
 from tests.simulators.fake_upstream import WORDS, FakeUpstream
 from tests.unit.operations.asked import END_S, Entries, Watched, eventually
 
@@ -140,6 +146,49 @@ def test_stop_ends_an_answer_that_waits_for_a_dead_engine(
     run.stop("person")
     assert run.finished(END_S).state == "stopped"
     assert entries(entity=run.answer_id)[-1]["action"] == "answer.stop"
+
+
+class Withdrawing:
+    """The real library, which takes its models out of use when it is told to."""
+
+    def __init__(self, library: Library) -> None:
+        self._library = library
+        self.withdrawn = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._library, name)
+
+    def models(self) -> list[ModelInfo]:
+        models = self._library.models()
+        if not self.withdrawn:
+            return models
+        return [replace(model, state=State.QUARANTINED) for model in models]
+
+
+@pytest.mark.parametrize("erased", [True, False])
+def test_what_was_taken_back_meanwhile_is_not_asked_again(
+    appliance: Appliance, upstream: Upstream, clinician: Actor, entries: Entries, erased: bool
+) -> None:
+    """An erased conversation, or a model out of use: the engine that came back sees nothing."""
+    engine = Watched(upstream.engine, lambda: None)
+    library = Withdrawing(appliance.library)
+    parts = replace(appliance, engine=engine, library=library)  # type: ignore[arg-type]
+    verbs = operations_for(parts)
+    run = verbs.asking.ask(clinician, Question.of("line"))
+    assert eventually(lambda: run.snapshot().position == 3)
+    upstream.die(run)
+    if erased:
+        wanted = Wanted(CONVERSATION, run.conversation_id)
+        verbs.content.erase(console_actor(), wanted, "a request")
+    library.withdrawn = not erased
+    upstream.server.start(obliging=True)
+    state = run.finished(END_S)
+    assert (state.state, state.text) == ("failed", "")
+    assert len(engine.seen) == 1
+    assert eventually(lambda: verbs.asking.under_way == 0)
+    verbs.asking.reconcile()
+    actions = [entry["action"] for entry in entries(entity=run.answer_id)]
+    assert actions == ["answer.request", "answer.fail"]
 
 
 # --- what is asked, and what comes back, besides text

@@ -12,6 +12,8 @@ import pytest
 
 from appliance.assembly import Appliance
 from appliance.audit.actions import Outcome
+from appliance.audit.entry import Event
+from appliance.audit.ledger import Receipt
 from appliance.cli.processes import log_plainly
 from appliance.conversations.store import UnfinishedAnswer
 from appliance.errors import (
@@ -21,7 +23,7 @@ from appliance.errors import (
 )
 from appliance.identity.permissions import Actor
 from appliance.inference.engine import Generation, Progress
-from appliance.operations import Operations, operations_for
+from appliance.operations import Operations, asking, operations_for
 from appliance.operations.answer_run import AnswerRun
 from appliance.operations.caretaker import Caretaker
 from appliance.operations.outcomes import close_interrupted
@@ -120,6 +122,31 @@ def test_an_intent_whose_row_could_not_be_updated_still_gets_its_outcome(
     asked, closed = entries(entity=run.answer_id)
     assert (asked["action"], closed["action"]) == ("answer.request", "answer.fail")
     assert closed["content"]["request"] == asked["seq"]
+    kept = appliance.conversations.message(run.answer_id, clinician.user)
+    assert (kept.intent_seq, kept.outcome_seq) == (asked["seq"], closed["seq"])
+
+
+def test_a_slow_record_does_not_make_a_question_look_interrupted(
+    appliance: Appliance, clinician: Actor, entries: Entries
+) -> None:
+    """The caretaker's round leaves alone what waits for its intent to be written."""
+    closed: list[int] = []
+
+    class Slow:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(appliance.ledger, name)
+
+        def append(self, event: Event) -> Receipt:
+            if event.action == "answer.request":
+                closed.append(verbs.asking.reconcile())
+            return appliance.ledger.append(event)
+
+    verbs = operations_for(replace(appliance, ledger=Slow()))  # type: ignore[arg-type]
+    run = verbs.asking.ask(clinician, Question.of("hello", sampling=SHORT))
+    assert run.finished(END_S).state == "complete"
+    assert closed == [0]
+    actions = [entry["action"] for entry in entries(entity=run.answer_id)]
+    assert actions == ["answer.request", "answer.complete"]
 
 
 def test_an_answer_whose_key_is_gone_does_not_keep_the_gateway_down(
@@ -176,7 +203,7 @@ def test_an_outcome_that_was_recorded_just_before_the_crash_is_not_repeated(
     run = operations.asking.ask(clinician, Question.of("hello", sampling=SHORT))
     run.finished(END_S)
     (answer,) = (
-        UnfinishedAnswer(run.answer_id, run.conversation_id, clinician.user, run.intent_seq,
+        UnfinishedAnswer(run.answer_id, run.conversation_id, clinician.user,
                          run.model.name, run.model.version, run.model.digest, "chat", 0.0),
     )  # fmt: skip
     assert not close_interrupted(appliance, answer)
@@ -196,3 +223,21 @@ def test_a_question_that_never_reached_the_record_needs_no_outcome(
     assert entries(entity=turn.answer_id) == []
     assert appliance.conversations.message(turn.answer_id, clinician.user).state == "failed"
     assert turn.answer_id not in {row.answer_id for row in appliance.conversations.unfinished()}
+
+
+def test_an_answer_that_ended_leaves_the_memory_without_another_question(
+    operations: Operations, clinician: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The caretaker's round lets go of what nobody reads any more."""
+    run = operations.asking.ask(clinician, Question.of("hello", sampling=SHORT))
+    run.finished(END_S)
+    assert eventually(lambda: operations.asking.under_way == 0)
+    operations.asking.reconcile()
+    assert operations.asking.run_of(clinician, run.answer_id) is run
+    monkeypatch.setattr(asking, "KEPT_AFTER_END_S", 0.0)
+    assert eventually(lambda: forgotten(operations, clinician, run))
+
+
+def forgotten(operations: Operations, clinician: Actor, run: AnswerRun) -> bool:
+    operations.asking.reconcile()
+    return operations.asking.run_of(clinician, run.answer_id) is None

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -13,9 +16,14 @@ from appliance.assembly import Appliance
 from appliance.audit.actions import Outcome
 from appliance.audit.entry import Event
 from appliance.audit.ledger import Receipt
+from appliance.cli.actor import console_actor
+from appliance.cli.processes import log_plainly
+from appliance.conversations.retention import CONVERSATION
 from appliance.errors import (
+    ApplianceError,
     BadInputError,
     BusyError,
+    EngineDownError,
     EngineUnavailableError,
     ForbiddenError,
     NotFoundError,
@@ -23,10 +31,11 @@ from appliance.errors import (
 )
 from appliance.identity.permissions import Actor
 from appliance.identity.roles import Role
-from appliance.inference.engine import Embeddings
+from appliance.inference.engine import Embeddings, EngineStatus
 from appliance.operations import Operations, operations_for
 from appliance.operations.admission import MAX_UNDER_WAY_PER_PERSON
 from appliance.operations.embedding import MAX_TEXTS, EmbeddingWish
+from appliance.operations.scopes import Wanted
 from tests.unit.operations.conftest import actor
 
 Entries = Callable[..., list[dict[str, Any]]]
@@ -97,6 +106,23 @@ def test_a_fault_in_the_code_is_recorded_too(
     with pytest.raises(Exception, match="fault in the appliance") as caught:
         watched(appliance, break_down).embedding.embed(clinician, WISH)
     assert "patient" not in str(caught.value)
+    assert entries(user=clinician.user, action="embedding.fail")
+
+
+def test_a_log_that_cannot_be_written_stops_nobodys_work(
+    appliance: Appliance, clinician: Actor, entries: Entries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The outcome is recorded all the same, and the caller is told of the fault."""
+    closed = io.StringIO()
+    closed.close()
+    monkeypatch.setattr(sys, "stderr", closed)
+    log_plainly()
+
+    def break_down() -> None:
+        raise RuntimeError("broken")
+
+    with pytest.raises(ApplianceError, match="fault in the appliance"):
+        watched(appliance, break_down).embedding.embed(clinician, WISH)
     assert entries(user=clinician.user, action="embedding.fail")
 
 
@@ -175,6 +201,69 @@ def test_one_under_way_is_not_closed_as_interrupted(
     verbs.embedding.embed(clinician, WISH)
     assert closed == [0]
     assert not entries(user=clinician.user, action="embedding.fail")
+
+
+def test_texts_erased_while_the_engine_loads_are_not_embedded(
+    appliance: Appliance, clinician: Actor, entries: Entries
+) -> None:
+    """They waited for an engine; when it is ready, there is nothing left to ask it."""
+    asked: list[str] = []
+
+    class Loading(Watched):
+        def status(self, digest: str | None = None) -> EngineStatus:
+            status: EngineStatus = self._engine.status(digest)
+            for intent in entries(user=clinician.user, action="embedding.request"):
+                message = appliance.conversations.message(intent["entity"], clinician.user)
+                wanted = Wanted(CONVERSATION, message.conversation_id)
+                with contextlib.suppress(NotFoundError):
+                    verbs.content.erase(console_actor(), wanted, "a request")
+            return status
+
+    engine = Loading(appliance.engine, lambda: asked.append("asked"))
+    verbs = operations_for(replace(appliance, engine=engine))  # type: ignore[arg-type]
+    with pytest.raises(ApplianceError):
+        verbs.embedding.embed(clinician, WISH)
+    assert asked == []
+    verbs.asking.reconcile()
+    (intent,) = entries(user=clinician.user, action="embedding.request")
+    actions = [entry["action"] for entry in entries(entity=intent["entity"])]
+    assert actions == ["embedding.request", "embedding.fail"]
+
+
+@pytest.mark.parametrize(("deaths", "ends"), [(2, "embedding.complete"), (3, "embedding.fail")])
+def test_an_engine_that_took_nothing_is_asked_again_and_recorded_once(
+    appliance: Appliance, clinician: Actor, entries: Entries, deaths: int, ends: str
+) -> None:
+    """It was being started again: three times in all, and one outcome."""
+    left = [EngineDownError("starting")] * deaths
+
+    def refuse() -> None:
+        if left:
+            raise left.pop()
+
+    verbs = watched(appliance, refuse)
+    with contextlib.suppress(EngineDownError):
+        verbs.embedding.embed(clinician, WISH)
+    assert left == []
+    actions = [entry["action"] for entry in entries(user=clinician.user)]
+    assert actions == ["embedding.request", ends]
+
+
+@pytest.mark.parametrize("fault", [None, fail])
+def test_the_row_says_which_entries_hold_intent_and_outcome(
+    appliance: Appliance,
+    clinician: Actor,
+    entries: Entries,
+    fault: Callable[[], None] | None,
+) -> None:
+    """Whatever came of it, and the question is written together with its conversation."""
+    verbs = watched(appliance, fault or (lambda: None))
+    with contextlib.suppress(EngineUnavailableError):
+        verbs.embedding.embed(clinician, WISH)
+    first, second = sorted(entry["seq"] for entry in entries(user=clinician.user))
+    (made,) = appliance.conversations.list(clinician.user)
+    _, answer = appliance.conversations.messages(made.id, clinician.user)
+    assert (answer.intent_seq, answer.outcome_seq) == (first, second)
 
 
 def test_what_is_sealed_of_vectors_proves_them(appliance: Appliance, clinician: Actor) -> None:

@@ -31,3 +31,9 @@ def test_another_person_gets_only_what_both_call_public(
         assert held[:offered] == wanted[:offered]
         assert offered <= max(0, len(wanted) - 1)
     assert sequence.offers("ben", wanted, of_wanted) <= min(of_held, of_wanted)
+
+
+@given(TOKENS, st.integers(0, 40))
+def test_who_names_no_person_shares_as_with_a_stranger(tokens: list[int], public: int) -> None:
+    """Two requests without a person may be two people's."""
+    assert Held("", public, tokens).offers("", tokens, public) <= public

@@ -28,7 +28,7 @@ class Memory:
         self.requests: dict[int, Request] = {}
 
     def submit(
-        self, ticket: int, tokens: Sequence[int], person: str = "", *, most: int = 4,
+        self, ticket: int, tokens: Sequence[int], person: str = "eva", *, most: int = 4,
         public: int = 0, seeded: bool = False,
     ) -> None:  # fmt: skip
         request = Request(ticket, person, Prompt(tuple(tokens), public), most, seeded)
@@ -207,6 +207,27 @@ def test_an_answer_is_never_held_up_by_a_prompt() -> None:
     for _ in range(20):
         step = paper.take(budget=10)
         assert (step.answers, step.prompt_tokens) == (1, 10)
+
+
+def test_short_prompts_do_not_hold_up_a_long_one_for_ever() -> None:
+    """On a slow machine a step has room for one token; the long prompt gets its turn all the same.
+
+    Short ones come again and again, as in a ward at eight in the morning.
+    """
+    paper = memory(slots=3)
+    paper.submit(0, range(50), most=1)
+    paper.submit(1, [7, 8, 9], most=1)
+    newest = 1
+    for _ in range(200):
+        for part in paper.take(budget=1).parts:
+            if part.last:
+                paper.scheduler.leave(part.ticket)
+                if part.ticket == 0:
+                    return
+        while paper.scheduler.running + paper.scheduler.waiting < 3:
+            newest += 1
+            paper.submit(newest, [newest * 10, 8, 9], most=1)
+    raise AssertionError("the long prompt was never read")
 
 
 def test_what_does_not_fit_waits_and_nobody_overtakes() -> None:
