@@ -1,10 +1,10 @@
 """How many prompt tokens one step may take, so that running answers hardly notice.
 
 Pure: durations come in. While nobody reads an answer that is being written, a step takes about
-`IDLE_STEP_S`, which bounds how long a newcomer or a Stop waits. While answers are written, it
-takes at most about `STRETCH` times what a step without any prompt takes, or what nobody sees. The
-size follows what steps really took, so depth of context, other load and the kind of machine need
-no model here.
+`IDLE_STEP_S`, or what `IDLE_LEAST` tokens take: so long a newcomer waits (a Stop does not). While
+answers are written, it takes at most about `STRETCH` times what a step without any prompt takes,
+or what nobody sees. The size follows what steps really took, so depth of context, other load and
+the kind of machine need no model here.
 """
 
 from __future__ import annotations
@@ -14,7 +14,10 @@ IDLE_STEP_S = 0.25
 STRETCH = 1.9
 # Nobody sees a pause as short as this; small models would read long prompts in crumbs without it.
 UNSEEN_S = 0.015
-LEAST = 1
+LEAST = 4
+# Attention costs much per step at a depth of thousands and little per token, so a prompt that is
+# read for nobody else's harm is not cut smaller than this.
+IDLE_LEAST = 128
 FIRST = 32
 # How far one step may move the size: a single slow step must not undo what many have taught.
 MOST_DOWN, MOST_UP = 0.5, 1.4
@@ -33,7 +36,7 @@ class Pace:
 
     def budget(self, answers: int) -> int:
         """Return how many prompt tokens the next step may hold beside so many answers."""
-        size = self._busy_size if answers else self._idle_size
+        size = self._busy_size if answers else max(IDLE_LEAST, self._idle_size)
         return max(1, min(int(size), self._most))
 
     def note(self, answers: int, prompt_tokens: int, seconds: float) -> None:
