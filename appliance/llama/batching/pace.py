@@ -18,7 +18,7 @@ LEAST = 4
 # Attention costs much per step at a depth of thousands and little per token, so a prompt that is
 # read for nobody else's harm is not cut smaller than this.
 IDLE_LEAST = 128
-FIRST = 32
+FIRST, FIRST_BUSY = 32, 8
 # How far one step may move the size: a single slow step must not undo what many have taught.
 MOST_DOWN, MOST_UP = 0.5, 1.4
 MEMORY = 0.25
@@ -30,7 +30,7 @@ class Pace:
     def __init__(self, most: int) -> None:
         self._most = most
         self._idle_size = float(min(FIRST, most))
-        self._busy_size = float(min(FIRST, most))
+        self._busy_size = float(min(FIRST_BUSY, most))
         # Seconds of a step without a prompt, by the number of answers in it.
         self._usual: dict[int, float] = {}
 
