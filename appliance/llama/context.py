@@ -15,7 +15,7 @@ import llama_cpp.llama_cpp as api
 from appliance.errors import EngineUnavailableError
 from appliance.llama import log
 from appliance.llama.batching.batch import Batch
-from appliance.llama.batching.scheduler import Part, Step
+from appliance.llama.batching.steps import Part, Step
 from appliance.llama.placing.parameters import context_parameters
 from appliance.llama.placing.placement import Placement
 from appliance.llama.weights import Weights

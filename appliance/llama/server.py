@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from flask import Flask, Response, jsonify, request
@@ -20,8 +20,8 @@ from flask import Flask, Response, jsonify, request
 from appliance.clock import Clock, System, new_id
 from appliance.config import Engine as Settings
 from appliance.errors import BadInputError, EngineUnavailableError
-from appliance.llama import sampling as sampling_rules
 from appliance.llama.asking import (
+    Asked,
     counted,
     read_chat,
     read_completion,
@@ -34,6 +34,7 @@ from appliance.llama.library_view import ActiveModel
 from appliance.llama.model import Model
 from appliance.llama.refusing import WrongModel, add_errors, json_body
 from appliance.llama.replies import ChatAnswer, CompletionAnswer, embeddings
+from appliance.llama.sampling import Limits
 from appliance.llama.wire import DONE, comment, error_body, event
 from appliance.llama.worker import Job, Worker
 
@@ -81,7 +82,7 @@ def _add_state_routes(app: Flask, worker: Worker) -> None:
 
 
 def _add_model_routes(app: Flask, worker: Worker, settings: Settings, clock: Clock) -> None:
-    limits = sampling_rules.Limits(settings.max_answer_tokens, settings.temperature_percent / 100)
+    limits = Limits(settings.max_answer_tokens, settings.temperature_percent / 100)
 
     @app.post("/tokenize")
     def tokenize() -> Response:
@@ -89,25 +90,26 @@ def _add_model_routes(app: Flask, worker: Worker, settings: Settings, clock: Clo
         model = _named(worker, body["model"]) if "model" in body else _loaded(worker)
         return jsonify(tokens=counted(model, body), context=model.context_tokens)
 
+    def answered(
+        read: Callable[[Mapping[str, object], Limits], Asked],
+        kind: type[ChatAnswer] | type[CompletionAnswer],
+        prefix: str,
+    ) -> Response:
+        with worker.expecting():
+            body = json_body()
+            asked, stream = read(body, limits), _streams(body)
+            model = _named(worker, body.get("model"))
+            job = submitted(worker, model, asked)
+        answer = kind(new_id(prefix), int(clock.now()), model.digest)
+        return _reply(asked.read(job.events(HEARTBEAT_S), model), job, answer, stream)
+
     @app.post("/v1/chat/completions")
     def chat() -> Response:
-        body = json_body()
-        stream = _streams(body)
-        asked = read_chat(body, limits)
-        model = _named(worker, body.get("model"))
-        job = submitted(worker, model, asked)
-        answer = ChatAnswer(new_id("chatcmpl"), int(clock.now()), model.digest)
-        return _reply(asked.read(job.events(HEARTBEAT_S), model), job, answer, stream)
+        return answered(read_chat, ChatAnswer, "chatcmpl")
 
     @app.post("/v1/completions")
     def complete() -> Response:
-        body = json_body()
-        stream = _streams(body)
-        asked = read_completion(body, limits)
-        model = _named(worker, body.get("model"))
-        job = submitted(worker, model, asked)
-        answer = CompletionAnswer(new_id("cmpl"), int(clock.now()), model.digest)
-        return _reply(job.events(HEARTBEAT_S), job, answer, stream)
+        return answered(read_completion, CompletionAnswer, "cmpl")
 
 
 def _add_embedding_route(app: Flask, worker: Worker) -> None:

@@ -10,6 +10,7 @@ inside llama.cpp; that ends the process, whose manager starts a new one.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import itertools
 import logging
 import queue
@@ -31,6 +32,8 @@ from appliance.llama.sampling import Sampling
 
 LOG = logging.getLogger("appliance.llama")
 STOP_WAIT_S = 5.0
+# So long a step waits for requests that are being prepared, when no answer waits with it.
+GATHER_S = 0.02
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,7 @@ class Worker:
         self._tickets = itertools.count()
         self._jobs: dict[int, Job] = {}
         self._computing: frozenset[int] = frozenset()
+        self._expected = 0
         self._state = State("loading")
         self._closing = False
         self._threads: int | None = None
@@ -116,6 +120,18 @@ class Worker:
         """How many steps were computed; one that stands still while requests run is wedged."""
         model = self.state.model
         return model.decoding.steps if model else 0
+
+    @contextlib.contextmanager
+    def expecting(self) -> Iterator[None]:
+        """Say that a request is being prepared: who comes together is read together."""
+        with self._changed:
+            self._expected += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._expected -= 1
+                self._changed.notify_all()
 
     def submit(self, model: Model, prompt: Prompt, sampling: Sampling, person: str = "") -> Job:
         """Queue a prepared prompt; raise EngineUnavailableError when it cannot be taken.
@@ -179,6 +195,8 @@ class Worker:
     def _take_step(self, model: Model) -> None:
         """Let go, let in, compute one step without the lock, and tell what came of it."""
         with self._changed:
+            if not model.decoding.answering:
+                self._changed.wait_for(lambda: not self._expected or self._closing, GATHER_S)
             self._let_go(model)
             self._let_in(model)
             step = model.decoding.plan()

@@ -194,8 +194,10 @@ def _openai(name: str) -> Callable[[Messages, int, str], Request]:
 
 
 def _ollama(name: str) -> Callable[[Messages, int, str], Request]:
-    # Ollama punishes repetition unless told not to; the others do nothing of the kind.
-    options = {"num_ctx": CONTEXT, "num_thread": THREADS, "temperature": 0, "repeat_penalty": 1.0}
+    # Ollama punishes repetition unless told not to, and ends an answer in which one token comes
+    # thirty times in a row, as this model may write; so it alone draws among its likeliest tokens.
+    sampling = {"temperature": 50, "repeat_penalty": 1.0}
+    options = {"num_ctx": CONTEXT, "num_thread": THREADS, **sampling}
 
     def request(messages: Messages, tokens: int, person: str) -> Request:
         given = options | {"num_predict": tokens}

@@ -100,7 +100,7 @@ def together(answers: Sequence[Answered]) -> Figures:
     ended = max(answer.pieces[-1] for answer in answers)
     waits = sorted(answer.first_s * 1000 for answer in answers)
     figures = {
-        "tokens_per_s": TOKENS * len(answers) / (ended - began),
+        "tokens_per_s": sum(answer.tokens for answer in answers) / (ended - began),
         "ttft_ms": statistics.median(waits),
         "ttft_p95_ms": waits[math.ceil(0.95 * len(waits)) - 1],
     }
@@ -139,7 +139,7 @@ def stall(server: Server, salt: str) -> Figures:
         )
         load.read_until(lambda: all(len(stream.reads) > SEEN_BEFORE for stream in running))
         (entering,) = load.send([server.request(serving_prompts.long(salt), 1, "enters")])
-        load.read_until(lambda: entering.ended)
+        load.read_until(lambda: entering.ended is not None)
     finally:
         load.close()
     return pauses([answered(stream) for stream in running], answered(entering))
@@ -155,8 +155,8 @@ def pauses(running: Sequence[Answered], entering: Answered) -> Figures:
     before = [end - start for start, end in gaps if settled <= start and end < entering.sent]
     spoke = entering.pieces[0]
     during = [end - start for start, end in gaps if end >= entering.sent and start < spoke]
-    # A stream that wrote nothing more has paused at least until the newcomer spoke.
-    silent = [spoke - stream.pieces[-1] for stream in running if stream.pieces[-1] < spoke]
+    # One that wrote nothing more has paused until the newcomer spoke, unless its answer was whole.
+    silent = [min(spoke, stream.ended) - stream.pieces[-1] for stream in running]
     usual, longest = statistics.median(before), max([*during, *silent])
     return {
         "stall_usual_ms": usual * 1000,
@@ -244,9 +244,8 @@ def _ask(server: Server, prompts: Sequence[Messages], tokens: int = TOKENS) -> l
     requests = [server.request(one, tokens, f"p{number}") for number, one in enumerate(prompts)]
     answers = ask_all(server.address, requests)
     for answer in answers:
-        written = answer.answer_tokens or len(answer.pieces)
-        if written != tokens or not answer.pieces:
-            raise AssertionError(f"{tokens} tokens were asked for, {written} came")
+        if answer.tokens != tokens or not answer.pieces:
+            raise AssertionError(f"{tokens} tokens were asked for, {answer.tokens} came")
     return answers
 
 

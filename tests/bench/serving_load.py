@@ -8,6 +8,7 @@ A time is given in seconds of `time.perf_counter`. Not here: what is asked, and 
 from __future__ import annotations
 
 import json
+import math
 import selectors
 import socket
 import time
@@ -43,26 +44,35 @@ class Request:
 
 @dataclass(eq=False)
 class Stream:
-    """One request on its way: when it was sent, and each read with the time it came."""
+    """One request on its way: when it was sent and ended, and each read with the time it came."""
 
     connection: socket.socket
     sent: float = 0.0
     reads: list[tuple[float, bytes]] = field(default_factory=list)
-    ended: bool = False
+    ended: float | None = None
 
 
 @dataclass(frozen=True)
 class Answered:
-    """What came of one request: the times of its pieces of text, and the server's own counts."""
+    """What came of one request: the times of its pieces of text, and the server's own counts.
+
+    `ended` is endless for one that had not ended when nobody listened any more.
+    """
 
     sent: float
     pieces: tuple[float, ...]
     prompt_tokens: int
     answer_tokens: int
+    ended: float = math.inf
 
     @property
     def first_s(self) -> float:
         return self.pieces[0] - self.sent
+
+    @property
+    def tokens(self) -> int:
+        """How long the answer was; servers that do not count write a token a piece."""
+        return self.answer_tokens or len(self.pieces)
 
 
 class Load:
@@ -108,7 +118,7 @@ class Load:
         if data:
             stream.reads.append((now, data))
         else:
-            stream.ended = True
+            stream.ended = now
             self._selector.unregister(stream.connection)
             # At once: some servers wait for it, and serve nobody meanwhile.
             stream.connection.close()
@@ -137,7 +147,8 @@ def answered(stream: Stream) -> Answered:
         usage = event.get("usage") or {}
         prompt = usage.get("prompt_tokens") or event.get("prompt_eval_count") or prompt
         answer = usage.get("completion_tokens") or event.get("eval_count") or answer
-    return Answered(stream.sent, tuple(pieces), prompt, answer)
+    ended = math.inf if stream.ended is None else stream.ended
+    return Answered(stream.sent, tuple(pieces), prompt, answer, ended)
 
 
 def events(reads: Sequence[tuple[float, bytes]]) -> Iterator[tuple[float, dict[str, Any]]]:

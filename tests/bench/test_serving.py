@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import llama_cpp
@@ -113,7 +114,7 @@ def test_an_answer_that_ended_leaves_no_connection(server: tuple[str, int]) -> N
     """It is closed at once: a server that lingers for its peer would hold the others up."""
     load = Load(server)
     first, second = load.send([ASKED] * 2)
-    load.read_until(lambda: first.ended)
+    load.read_until(lambda: first.ended is not None)
     assert first.connection.fileno() == -1
     load.read_all()
     assert second.connection.fileno() == -1
@@ -153,6 +154,12 @@ def test_the_longest_pause_counts_until_the_newcomer_speaks() -> None:
 def test_a_stream_that_falls_silent_has_paused() -> None:
     """Without any piece after the request, the pause lasts until the newcomer speaks."""
     assert serving.pauses([_answered(0, 1, 2, 3)], _answered(3.5, 23))["stall_longest_ms"] == 20_000
+
+
+def test_a_stream_whose_answer_is_whole_has_not_paused() -> None:
+    """What comes after the end of an answer is no pause of it."""
+    whole = replace(_answered(0, 1, 2, 3), ended=3.5)
+    assert serving.pauses([whole], _answered(3.2, 23))["stall_longest_ms"] == 1_000
 
 
 def test_ratios_have_the_names_of_the_goals() -> None:

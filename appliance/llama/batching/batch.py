@@ -10,7 +10,7 @@ import ctypes
 import llama_cpp.llama_cpp as api
 import numpy as np
 
-from appliance.llama.batching.scheduler import Part
+from appliance.llama.batching.steps import Part
 
 _Sequence = api.llama_seq_id
 _SequencePointer = ctypes.POINTER(_Sequence)

@@ -17,7 +17,8 @@ from appliance.errors import ApplianceError, EngineUnavailableError, fault_of
 from appliance.llama.answers import AnswerWriter
 from appliance.llama.batching.pace import Pace
 from appliance.llama.batching.prefixes import Prompt
-from appliance.llama.batching.scheduler import Request, Scheduler, Step
+from appliance.llama.batching.scheduler import Scheduler
+from appliance.llama.batching.steps import Request, Step
 from appliance.llama.context import AbortedError, Context
 from appliance.llama.events import Done, Event, Failed
 from appliance.llama.placing.placement import Placement
@@ -68,6 +69,11 @@ class Decoding:
     def waiting(self) -> int:
         return self._scheduler.waiting
 
+    @property
+    def answering(self) -> int:
+        """How many answers are being written."""
+        return self._scheduler.answering
+
     def writer(self, prompt: Prompt, sampling: Sampling) -> AnswerWriter:
         """Return the writer of an answer, to be submitted or closed; from any thread.
 
@@ -109,7 +115,8 @@ class Decoding:
         """Return the next step, None when there is nothing to compute."""
         if not self._scheduler.running:
             return None
-        return self._scheduler.step(self._pace.budget(self._scheduler.answering))
+        budget = self._pace.budget(self._scheduler.answering)
+        return self._scheduler.step(budget, self._pace.together)
 
     def compute(self, step: Step) -> Computed:
         """Do a step; never raises."""

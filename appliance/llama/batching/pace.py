@@ -3,25 +3,32 @@
 Pure: durations come in. While nobody reads an answer that is being written, a step takes about
 `IDLE_STEP_S`, or what `IDLE_LEAST` tokens take: so long a newcomer waits (a Stop does not). While
 answers are written, it takes at most about `STRETCH` times what a step without any prompt takes,
-or what nobody sees. The size follows what steps really took, so depth of context, other load and
-the kind of machine need no model here.
+or what nobody sees. What a step without a prompt takes and what each prompt token adds is learned
+from the steps themselves, every `PLAIN_EVERY`th of which holds no prompt for that; so depth of
+context, other load and the kind of machine need no model.
 """
 
 from __future__ import annotations
 
 IDLE_STEP_S = 0.25
 # The promise is a pause of at most 3 times the usual one; steps vary, so the aim is lower.
-STRETCH = 1.9
+STRETCH = 2.0
 # Nobody sees a pause as short as this; small models would read long prompts in crumbs without it.
 UNSEEN_S = 0.015
-LEAST = 4
-# Attention costs much per step at a depth of thousands and little per token, so a prompt that is
-# read for nobody else's harm is not cut smaller than this.
-IDLE_LEAST = 128
-FIRST, FIRST_BUSY = 32, 8
-# How far one step may move the size: a single slow step must not undo what many have taught.
-MOST_DOWN, MOST_UP = 0.5, 1.4
-MEMORY = 0.25
+# Attention is computed for tiles of 64 tokens, and from so many tokens on: a prompt that is read
+# for nobody else's harm is not cut smaller than two of them, nor between two.
+TILE = 64
+IDLE_LEAST = 2 * TILE
+FIRST_BUSY = 8
+PLAIN_EVERY = 16
+# Prompts that come together begin their answers together, if that takes no longer than this.
+TOGETHER_S = 4.0
+# Speed that is assumed until a step was seen, in tokens/s.
+FIRST_SPEED = 128.0
+# How fast what was learned is given up: at once when a step took longer than thought.
+MEMORY, MEMORY_OF_WORSE = 0.25, 0.6
+# How far one step may move the size upwards: one quick step does not make all steps quick.
+MOST_UP = 1.4
 
 
 class Pace:
@@ -29,34 +36,59 @@ class Pace:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._idle_size = float(min(FIRST, most))
+        self._speed = FIRST_SPEED
         self._busy_size = float(min(FIRST_BUSY, most))
+        self._since_plain = 0
+        # Seconds that a prompt token adds to a step with answers in it.
+        self._added = 0.0
         # Seconds of a step without a prompt, by the number of answers in it.
         self._usual: dict[int, float] = {}
 
+    @property
+    def together(self) -> int:
+        """How many prompt tokens may be read while answers wait to begin with the others."""
+        return int(self._speed * TOGETHER_S)
+
     def budget(self, answers: int) -> int:
-        """Return how many prompt tokens the next step may hold beside so many answers."""
-        size = self._busy_size if answers else max(IDLE_LEAST, self._idle_size)
-        return max(1, min(int(size), self._most))
+        """Return how many prompt tokens the next step may hold beside so many answers.
+
+        Nothing now and then, and at least one token whenever no answer is written.
+        """
+        if answers and self._since_plain >= PLAIN_EVERY:
+            return 0
+        if answers:
+            return int(self._busy_size)
+        return min(max(IDLE_LEAST, int(self._speed * IDLE_STEP_S) // TILE * TILE), self._most)
 
     def note(self, answers: int, prompt_tokens: int, seconds: float) -> None:
         """Learn from a step of so many answers and prompt tokens that took `seconds`."""
+        seconds = max(seconds, 1e-6)
+        self._since_plain = self._since_plain + 1 if prompt_tokens else 0
         if not prompt_tokens:
-            before = self._usual.get(answers, seconds)
-            self._usual[answers] = before + MEMORY * (seconds - before)
+            self._usual[answers] = _moved(self._usual.get(answers, seconds), seconds, MEMORY)
         elif answers:
-            aim = max(UNSEEN_S, STRETCH * self._usual_of(answers, seconds))
-            if prompt_tokens >= int(self._busy_size) or seconds > aim:
-                self._busy_size = self._moved(self._busy_size, aim, seconds)
-        elif prompt_tokens >= int(self._idle_size) or seconds > IDLE_STEP_S:
-            self._idle_size = self._moved(self._idle_size, IDLE_STEP_S, seconds)
+            self._note_busy(answers, prompt_tokens, seconds)
+        elif prompt_tokens >= TILE:  # what few tokens take says little of what many take
+            self._speed = _moved(self._speed, prompt_tokens / seconds, MEMORY)
 
-    def _usual_of(self, answers: int, seconds: float) -> float:
-        """Return what a step of so many answers takes, from the nearest number known."""
+    def _note_busy(self, answers: int, prompt_tokens: int, seconds: float) -> None:
+        usual, more = self._nearest(answers, seconds)
+        # A token of one answer more costs about as much as a prompt's.
+        added = max(seconds - usual, 1e-6) / max(1, prompt_tokens + more)
+        memory = MEMORY if added < self._added else MEMORY_OF_WORSE
+        self._added = _moved(self._added or added, added, memory)
+        usual = max(usual / 2, usual + more * self._added)
+        aim = max(UNSEEN_S, STRETCH * usual)
+        size = min((aim - usual) / self._added, self._busy_size * MOST_UP)
+        self._busy_size = min(float(self._most), max(1.0, size))
+
+    def _nearest(self, answers: int, seconds: float) -> tuple[float, int]:
+        """Return what a step of the nearest known number of answers takes, and how many more."""
         if not self._usual:
-            return seconds / STRETCH
-        return self._usual[min(self._usual, key=lambda known: abs(known - answers))]
+            return seconds / STRETCH, 0
+        known = min(self._usual, key=lambda count: abs(count - answers))
+        return self._usual[known], answers - known
 
-    def _moved(self, size: float, aim: float, seconds: float) -> float:
-        factor = min(MOST_UP, max(MOST_DOWN, aim / max(seconds, 1e-6)))
-        return min(float(self._most), max(float(min(LEAST, self._most)), size * factor))
+
+def _moved(value: float, towards: float, share: float) -> float:
+    return value + share * (towards - value)

@@ -7,104 +7,22 @@ sequences. Guarantees:
   and finished conversations that are kept for reuse give way first.
 - A beginning that another request holds or is about to compute is computed once: whoever comes
   second waits for the first to get there, in its slot, and copies.
-- In each step every running answer moves on by one token; what is left of the step's room is
-  shared out equally among the prompts that are being read.
+- In each step every running answer moves on by one token; the prompts that are being read get
+  what room the step has beside (`reading`).
 
 Not here: time (`pace`), who is next (`queueing`), what may be shared (`prefixes`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
-from appliance.llama.batching.prefixes import Held, Prompt
+from appliance.llama.batching.prefixes import Held
 from appliance.llama.batching.queueing import Queue, Waiter
+from appliance.llama.batching.reading import Reading
 from appliance.llama.batching.sequences import Copy, Sequences
+from appliance.llama.batching.steps import Request, Running, Step
 
 # Waiting for less than this is not worth it: reading it costs less than a step.
 LEAST_AWAITED = 24
-# A seed promises the same answer only when the prompt is read in the same pieces each time.
-SEEDED_PIECE = 64
-
-
-@dataclass(frozen=True)
-class Request:
-    """What the scheduler needs of a request; `most` is the longest answer, in tokens."""
-
-    ticket: int
-    person: str
-    prompt: Prompt
-    most: int
-    seeded: bool = False
-
-    @property
-    def cells(self) -> int:
-        return len(self.prompt) + self.most
-
-
-@dataclass(frozen=True)
-class Part:
-    """Tokens of one request in a step: `tokens` from position `start` on, in `sequence`.
-
-    `reads`: they are of its prompt; `last`: the token after them is wanted.
-    """
-
-    ticket: int
-    sequence: int
-    start: int
-    tokens: tuple[int, ...]
-    reads: bool
-    last: bool
-
-
-@dataclass(frozen=True)
-class Step:
-    """What is to be done now, in this order: forget, copy, compute."""
-
-    forget: tuple[int, ...]
-    copies: tuple[Copy, ...]
-    parts: tuple[Part, ...]
-
-    @property
-    def answers(self) -> int:
-        return sum(not part.reads for part in self.parts)
-
-    @property
-    def prompt_tokens(self) -> int:
-        return sum(len(part.tokens) for part in self.parts if part.reads)
-
-
-@dataclass
-class Running:
-    """A request in a slot. `awaits`: the sequence that is computing what this one will copy."""
-
-    request: Request
-    sequence: int
-    held: Held
-    awaits: int | None = None
-    begun: bool = False
-    prompt: list[int] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.prompt = list(self.request.prompt.tokens)
-
-    @property
-    def unread(self) -> int:
-        """How many tokens of the prompt are not computed yet."""
-        return max(0, len(self.prompt) - self.held.computed)
-
-    def piece(self, room: int, *, alone: bool) -> int:
-        """Return how many prompt tokens to read next where there is room for so many."""
-        if alone and self.request.seeded:
-            return min(SEEDED_PIECE, self.unread)
-        return min(room, self.unread)
-
-    def part(self, size: int) -> Part:
-        """Return the next `size` tokens: of the prompt, or the answer's newest one."""
-        start, reads = self.held.computed, bool(self.unread)
-        tokens = tuple(self.held.tokens[start : start + size])
-        last = not reads or size == self.unread
-        return Part(self.request.ticket, self.sequence, start, tokens, reads=reads, last=last)
 
 
 class Scheduler:
@@ -131,6 +49,7 @@ class Scheduler:
         self._requests: dict[int, Request] = {}
         self._running: dict[int, Running] = {}
         self._sequences = Sequences(slots, kept if shares else 0, kept_tokens)
+        self._reading = Reading()
 
     @property
     def running(self) -> int:
@@ -183,14 +102,20 @@ class Scheduler:
             begun.append(waiter.ticket)
         return begun
 
-    def step(self, budget: int) -> Step:
-        """Return what to compute next with at most `budget` prompt tokens (at least one)."""
+    def step(self, budget: int, together: int = 0) -> Step:
+        """Return what to compute next with at most `budget` prompt tokens, which may be none
+        while answers are written.
+
+        While no answer is written, a prompt that was read waits for others that are being read,
+        as long as no more than `together` tokens are to be read meanwhile.
+        """
         for run in self._running.values():
             self._match(run)
-        parts = [run.part(1) for run in self._running.values() if not run.unread]
-        readers = [run for run in self._running.values() if run.unread and run.awaits is None]
-        alone = len(self._running) == 1
-        parts += self._prompt_parts(readers, budget, alone=alone)
+        runs = list(self._running.values())
+        parts = [run.part(1) for run in runs if not run.unread]
+        unread = [run for run in runs if run.unread]
+        sizes = self._reading.sizes(unread, budget, 0 if parts else together)
+        parts += [run.part(size) for run, size in sizes]
         return Step(*self._sequences.due(), tuple(parts))
 
     def done(self, step: Step) -> None:
@@ -235,9 +160,9 @@ class Scheduler:
         source, length = self._best(run.request, run.prompt, besides=run.sequence)
         awaited, more = self._coming(run)
         if awaited is not None and more >= length + LEAST_AWAITED:
-            run.awaits = awaited
+            run.awaits, run.expects = awaited, more
             return
-        run.awaits, run.begun = None, True
+        run.awaits, run.expects, run.begun = None, 0, True
         if source is not None and length:
             self._sequences.copy(Copy(source, run.sequence, length))
             run.held.computed = length
@@ -274,21 +199,3 @@ class Scheduler:
     def _holders(self) -> list[tuple[int, Held]]:
         running = [(run.sequence, run.held) for run in self._running.values() if run.begun]
         return [*self._sequences.kept.items(), *running]
-
-    # --- parts of a step
-
-    def _prompt_parts(self, readers: list[Running], budget: int, *, alone: bool) -> list[Part]:
-        """Share the room out equally; what the shortest does not need goes to the others.
-
-        Prompts that come together end together, read at full speed: an answer that began before
-        the others were read would slow their reading down to its own pace. With less room than
-        prompts, those that began first go on, so that none is overtaken for ever.
-        """
-        parts: list[Part] = []
-        left = budget
-        ordered = sorted(readers[:budget], key=lambda run: run.unread)
-        for number, run in enumerate(ordered):
-            room = left // (len(ordered) - number)
-            parts.append(run.part(run.piece(room, alone=alone)))
-            left -= len(parts[-1].tokens)
-        return parts

@@ -154,8 +154,13 @@ def test_a_prompt_that_is_read_for_nobody_ends_at_once(ward: Ward) -> None:
     assert text_of(read(ward.ask("hello"))) == text_of(read(ward.ask("hello")))
 
 
-def test_a_fault_of_llama_cpp_ends_what_runs_and_nothing_else(
-    ward: Ward, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "fault",
+    [EngineUnavailableError("llama.cpp could not go on (code -3)"), ValueError("no such shape")],
+    ids=["of llama.cpp", "of our own"],
+)
+def test_a_fault_of_a_step_ends_what_runs_and_nothing_else(
+    ward: Ward, monkeypatch: pytest.MonkeyPatch, fault: Exception
 ) -> None:
     """Those in the failed step get an error; whoever waits is answered afterwards."""
     jobs = [begun(ward.ask("one", LONG)), begun(ward.ask("two", LONG))]
@@ -164,28 +169,11 @@ def test_a_fault_of_llama_cpp_ends_what_runs_and_nothing_else(
 
     def failing(_step: object) -> dict[int, int]:
         monkeypatch.setattr(context, "compute", healthy)
-        raise EngineUnavailableError("llama.cpp could not go on (code -3)")
+        raise fault
 
     monkeypatch.setattr(context, "compute", failing)
     assert all(isinstance(read(job)[-1], Failed) for job in jobs)
     assert text_of(read(waiting)) == text_of(read(ward.ask("three")))
-
-
-def test_a_step_that_breaks_in_another_way_costs_no_more(
-    ward: Ward, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A fault of our own beside llama.cpp's ends those in the step, and whoever waits goes on."""
-    jobs = [begun(ward.ask("one", LONG)), begun(ward.ask("two", LONG))]
-    waiting = ward.ask("three")
-    context, healthy = ward.model.decoding.context, ward.model.decoding.context.compute
-
-    def failing(_step: object) -> dict[int, int]:
-        monkeypatch.setattr(context, "compute", healthy)
-        raise ValueError("no such shape")
-
-    monkeypatch.setattr(context, "compute", failing)
-    assert all(isinstance(read(job)[-1], Failed) for job in jobs)
-    assert isinstance(read(waiting)[-1], Done)
 
 
 def test_a_fault_nobody_foresaw_ends_every_request(
@@ -206,6 +194,26 @@ def test_a_fault_nobody_foresaw_ends_every_request(
     assert all(isinstance(read(job)[-1], Failed) for job in jobs)
     assert isinstance(read(ward.ask("four"))[-1], Done)
     assert emptied
+
+
+def test_who_comes_together_is_read_together(ward: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is read as long as another request is on its way, so that both go into one step."""
+    monkeypatch.setattr("appliance.llama.worker.GATHER_S", PATIENCE_S)
+    before = ward.worker.steps
+    with ward.worker.expecting():
+        first = ward.ask("we come")
+        time.sleep(0.1)
+        assert ward.worker.steps == before
+        second = ward.ask("together", person="ben")
+    assert [type(read(job)[-1]) for job in (first, second)] == [Done, Done]
+    # One step reads both, and each further one moves both answers on.
+    assert ward.worker.steps - before < 2 * SHORT.max_tokens
+
+
+def test_nobody_waits_long_for_a_request_that_never_comes(ward: Ward) -> None:
+    """A caller that sends its question slowly holds up nobody else's."""
+    with ward.worker.expecting():
+        assert isinstance(read(ward.ask("I am here"))[-1], Done)
 
 
 def test_many_threads_may_ask_and_leave_at_once(ward: Ward) -> None:

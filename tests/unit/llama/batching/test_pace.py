@@ -6,17 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.llama.batching.pace import IDLE_STEP_S, Pace
+from appliance.llama.batching.pace import IDLE_STEP_S, PLAIN_EVERY, Pace
 
 
 def settle(pace: Pace, answers: int, base: float, each: float, steps: int = 200) -> float:
-    """Drive a machine that takes `base` and `each` prompt token; return the last step's time."""
-    seconds = 0.0
+    """Drive a machine that takes `base` and `each` prompt token; return the longest late step."""
+    seconds: list[float] = []
     for _ in range(steps):
         budget = pace.budget(answers)
-        seconds = base + budget * each
-        pace.note(answers, budget, seconds)
-    return seconds
+        seconds.append(base + budget * each)
+        pace.note(answers, budget, seconds[-1])
+    return max(seconds[steps // 2 :])
 
 
 def test_without_running_answers_a_step_stays_short() -> None:
@@ -66,4 +66,37 @@ def test_a_budget_is_always_between_one_and_the_batch(
     for answers, prompt_tokens, seconds in steps:
         pace.note(answers, prompt_tokens, seconds)
         assert 1 <= pace.budget(0) <= most
-        assert 1 <= pace.budget(5) <= most
+        assert 0 <= pace.budget(5) <= most
+        assert pace.together >= 0
+
+
+def test_a_number_of_answers_never_seen_alone_is_estimated() -> None:
+    """Five answers take longer than the one that was timed; prompts are not starved for it."""
+    pace = Pace(2048)
+    for _ in range(20):
+        pace.note(1, 0, 0.010)
+    for _ in range(PLAIN_EVERY - 1):
+        budget = pace.budget(5)
+        pace.note(5, budget, 0.010 + (4 + budget) * 0.004)
+    assert pace.budget(5) >= 4
+
+
+def test_what_a_step_usually_takes_is_measured_anew_while_a_prompt_is_read() -> None:
+    """Now and then a step holds no prompt, so that a machine that grew slow is noticed."""
+    pace = Pace(2048)
+    pace.note(3, 0, 0.03)
+    budgets = []
+    for _ in range(40):
+        budgets.append(pace.budget(3))
+        pace.note(3, budgets[-1], 0.03 + 0.005 * budgets[-1])
+    assert budgets.count(0) == 2
+
+
+def test_more_may_be_read_together_on_a_fast_machine() -> None:
+    """Answers wait for each other by time, so the tokens read meanwhile follow the speed."""
+    slow, fast = Pace(2048), Pace(2048)
+    for _ in range(20):
+        slow.note(0, 128, 4.0)
+        fast.note(0, 128, 0.05)
+    assert slow.together == pytest.approx(128, rel=0.1)
+    assert fast.together == pytest.approx(10_240, rel=0.1)

@@ -11,7 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.llama.batching.prefixes import Prompt
-from appliance.llama.batching.scheduler import SEEDED_PIECE, Request, Scheduler, Step
+from appliance.llama.batching.reading import SEEDED_PIECE
+from appliance.llama.batching.scheduler import Scheduler
+from appliance.llama.batching.steps import Request, Step
 
 SYSTEM = tuple(range(1_000, 1_100))
 
@@ -35,10 +37,10 @@ class Memory:
         self.requests[ticket] = request
         self.scheduler.submit(request)
 
-    def take(self, budget: int = 10_000) -> Step:
+    def take(self, budget: int = 10_000, together: int = 0) -> Step:
         """Admit, plan, carry out and check one step; every answer's next token is its ticket."""
         self.scheduler.admit()
-        step = self.scheduler.step(budget)
+        step = self.scheduler.step(budget, together)
         for sequence in step.forget:
             self.cells.pop(sequence, None)
         for copy in step.copies:
@@ -176,13 +178,74 @@ def test_what_cannot_be_cut_is_not_kept() -> None:
         paper.scheduler.leave(ticket)
 
 
-def test_prompts_share_a_steps_room_equally() -> None:
-    """Two long prompts get the same, and what a short one does not need goes to the others."""
+def test_the_first_and_the_shortest_prompt_are_read() -> None:
+    """Half of the room is for who began first, half for who has least to read; no third one."""
     paper = memory()
-    for ticket, size in ((0, 200), (1, 10), (2, 200)):
+    for ticket, size in ((0, 200), (1, 90), (2, 80)):
         paper.submit(ticket, [ticket * 1_000 + index for index in range(size)])
-    sizes = {part.ticket: len(part.tokens) for part in paper.take(budget=110).parts}
-    assert sizes == {0: 50, 1: 10, 2: 50}
+    sizes = {part.ticket: len(part.tokens) for part in paper.take(budget=128).parts}
+    assert sizes == {0: 64, 2: 64}
+
+
+def test_room_that_the_shortest_do_not_need_goes_to_the_first() -> None:
+    """A step is filled as long as there is something to read."""
+    paper = memory()
+    for ticket, size in ((0, 200), (1, 10)):
+        paper.submit(ticket, [ticket * 1_000 + index for index in range(size)])
+    sizes = {part.ticket: len(part.tokens) for part in paper.take(budget=128).parts}
+    assert sizes == {0: 118, 1: 10}
+
+
+def read_together(paper: Memory, sizes: Sequence[int], together: int) -> list[int]:
+    """Submit prompts of these sizes; return for each the step in which its answer begins."""
+    for ticket, size in enumerate(sizes):
+        paper.submit(ticket, [ticket * 1_000 + index for index in range(size)], most=50)
+    begins: dict[int, int] = {}
+    for step in range(100):
+        for part in paper.take(budget=64, together=together).parts:
+            if part.reads and part.last:
+                begins[part.ticket] = step
+        if len(begins) == len(sizes):
+            break
+    return [begins[ticket] for ticket in range(len(sizes))]
+
+
+def test_prompts_that_come_together_begin_their_answers_together() -> None:
+    """Whoever is read first waits with its last token until the others are read."""
+    assert len(set(read_together(memory(), [150, 80, 100], together=400))) == 1
+
+
+def test_nobody_waits_for_a_prompt_that_takes_long() -> None:
+    """Beyond what may be read meanwhile, an answer begins as soon as its prompt is read."""
+    long, short = read_together(memory(), [900, 80], together=400)
+    assert short <= 3 < long
+
+
+def test_waiting_for_others_ends_however_many_come() -> None:
+    """Newcomers do not put off the answer of one that was read, step after step."""
+    paper = memory(slots=8)
+    paper.submit(0, range(60), most=50)
+    for newest in range(1, 40):
+        paper.submit(newest, [newest * 100 + index for index in range(90)], most=1)
+        step = paper.take(budget=64, together=400)
+        for part in step.parts:
+            if part.last and part.ticket:
+                paper.scheduler.leave(part.ticket)
+            if part.last and part.ticket == 0:
+                assert newest <= 2 + 400 // 64
+                return
+    raise AssertionError("the first answer never began")
+
+
+def test_an_answer_that_is_written_waits_for_nobody() -> None:
+    """With an answer running, a prompt that is read begins its own at once."""
+    paper = memory()
+    paper.submit(0, [1, 2, 3], most=100)
+    paper.take()
+    paper.submit(1, range(100, 120), most=50)
+    paper.submit(2, range(200, 300), most=50)
+    step = paper.take(budget=40, together=1_000)
+    assert [part.last for part in step.parts if part.ticket == 1] == [True]
 
 
 def test_kept_conversations_hold_no_more_than_they_may() -> None:
@@ -275,7 +338,7 @@ def test_any_traffic_is_answered_within_the_memory(
                 ticket, [*SYSTEM[:public], *own], person, most=chance.randrange(1, 10),
                 public=public, seeded=chance.random() < 0.2,
             )  # fmt: skip
-        step = paper.take(chance.randrange(1, 40))
+        step = paper.take(chance.randrange(1, 40), chance.choice([0, 30, 200]))
         for part in step.parts:
             written[part.ticket] = written.get(part.ticket, 0) + part.last
         for done in [
