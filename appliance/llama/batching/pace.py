@@ -25,8 +25,11 @@ PLAIN_EVERY = 16
 TOGETHER_S = 4.0
 # Speed that is assumed until a step was seen, in tokens/s.
 FIRST_SPEED = 128.0
-# How fast what was learned is given up: at once when a step took longer than thought.
-MEMORY, MEMORY_OF_WORSE = 0.25, 0.6
+# How far a step moves what was learned: far towards smaller pieces, slowly towards larger ones, so
+# that one slow step makes nobody believe that pauses are usual.
+WARNED, ASSURED = 0.5, 0.15
+# The speed of reading alone bounds no pause, and follows evenly.
+EVENLY = 0.25
 # How far one step may move the size upwards: one quick step does not make all steps quick.
 MOST_UP = 1.4
 
@@ -65,18 +68,22 @@ class Pace:
         seconds = max(seconds, 1e-6)
         self._since_plain = self._since_plain + 1 if prompt_tokens else 0
         if not prompt_tokens:
-            self._usual[answers] = _moved(self._usual.get(answers, seconds), seconds, MEMORY)
+            self._note_plain(answers, seconds)
         elif answers:
             self._note_busy(answers, prompt_tokens, seconds)
         elif prompt_tokens >= TILE:  # what few tokens take says little of what many take
-            self._speed = _moved(self._speed, prompt_tokens / seconds, MEMORY)
+            self._speed = _moved(self._speed, prompt_tokens / seconds, EVENLY)
+
+    def _note_plain(self, answers: int, seconds: float) -> None:
+        before = self._usual.get(answers, seconds)
+        self._usual[answers] = _moved(before, seconds, WARNED if seconds < before else ASSURED)
 
     def _note_busy(self, answers: int, prompt_tokens: int, seconds: float) -> None:
         usual, more = self._nearest(answers, seconds)
         # A token of one answer more costs about as much as a prompt's.
         added = max(seconds - usual, 1e-6) / max(1, prompt_tokens + more)
-        memory = MEMORY if added < self._added else MEMORY_OF_WORSE
-        self._added = _moved(self._added or added, added, memory)
+        before = self._added or added
+        self._added = _moved(before, added, WARNED if added > before else ASSURED)
         usual = max(usual / 2, usual + more * self._added)
         aim = max(UNSEEN_S, STRETCH * usual)
         size = min((aim - usual) / self._added, self._busy_size * MOST_UP)
