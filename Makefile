@@ -4,6 +4,8 @@ SHELL := /bin/bash
 STATE ?= var
 BIN := .venv/bin
 APPLIANCE := $(BIN)/appliance --state $(STATE)
+# Else each process would compile all sources anew: a second for every command and every test.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup setup-dev run test faults soak fuzz check format journeys bench peers docs clean
 
@@ -26,7 +28,7 @@ run: setup ## everything on this machine, with the demo model; Ctrl+C stops it
 	@exec $(APPLIANCE) run --demo models/demo
 
 test: setup-dev ## the tests, with real parts; no browser needed
-	$(BIN)/pytest -n 3 --dist loadfile --ignore=tests/journeys --ignore=tests/faults/test_soak.py
+	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder --ignore=tests/journeys --ignore=tests/faults/test_soak.py
 
 faults: setup-dev ## kill the ledger 200 times, fail every write of an import, kill engines under load
 	APPLIANCE_FAULT_ROUNDS=200 $(BIN)/pytest -n 2 --dist loadfile tests/faults/test_kill_rounds.py tests/faults/test_import_faults.py tests/faults/test_soak.py
@@ -48,7 +50,7 @@ check: setup-dev ## lint, types, arrows between packages, stale documents
 journeys: setup-dev ## the product in a real browser (Chromium)
 	$(BIN)/pytest tests/journeys
 
-bench: bench-record bench-answer bench-bundles ## every benchmark; tables, and JSON in build/bench/
+bench: bench-record bench-answer bench-bundles bench-gateway bench-serving ## every benchmark (builds what ours is compared with); tables, and JSON in build/bench/
 
 bench-%: setup-dev ## one benchmark by name: record, answer, bundles, serving, gateway
 	@$(BIN)/python -m tests.bench.$*

@@ -1,8 +1,10 @@
-"""SQLAlchemy engines with the pragmas that durability needs, and schema migrations.
+"""SQLite files with the pragmas that durability needs, and schema migrations.
 
 `appliance.db` holds people, conversations and models; `keys.db` holds wrapped content keys
 alone, so that destroying a key can be made certain (secure_delete) without rewriting the rest.
 `audit.db` is not opened here: its one writer is the ledger (`audit/store.py`).
+Two ways lead to a file: SQLAlchemy's sessions, and the driver itself for the few statements that
+every question passes (`prepared.py`), which costs a fifth.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import threading
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,11 +30,8 @@ from appliance.errors import (
 )
 
 MIGRATIONS = Path(__file__).with_name("migrations")
-# Execution options of connections: one that will not write, and one whose commit need not be
-# on the disk before it returns.
+# Execution option of connections that will not write.
 READING = "appliance_reading"
-NOTING = "appliance_noting"
-SYNCHRONOUS = "appliance_synchronous"
 # Opened ones are kept: making one costs more than most of what is done with it.
 KEPT_CONNECTIONS = 32
 BUSY_S = 5.0
@@ -50,8 +50,8 @@ class Database:
 
     `session` takes the write lock before its first read, so nothing changes between what it
     reads and what it writes; keep slow work out of it. `reading` sees one moment of the file and
-    waits for nobody. `writing` and `looking` are the same for statements without objects, where
-    each question passes.
+    waits for nobody. `writing` and `looking` are for prepared statements, where each question
+    passes.
 
     Raises NotInitialisedError when the file is missing: only `create` makes one.
     """
@@ -73,9 +73,12 @@ class Database:
         event.listen(self._engine, "connect", _prepare)
         event.listen(self._engine, "begin", _begin)
         self._reading = self._engine.execution_options(**{READING: True})
-        self._noting = self._engine.execution_options(**{NOTING: True})
         self._sessions = orm.sessionmaker(self._engine, expire_on_commit=False)
         self._readers = orm.sessionmaker(self._reading, expire_on_commit=False)
+        # Opened with their first use. The one that writes is used by who holds `_writers`.
+        self._writer: sqlite3.Connection | None = None
+        self._writer_is_durable = True
+        self._lookers: deque[sqlite3.Connection] = deque()  # its append and pop are atomic
 
     @classmethod
     def create(cls, path: Path, branch: str) -> Database:
@@ -110,21 +113,46 @@ class Database:
             yield session
 
     @contextlib.contextmanager
-    def writing(self, *, durable: bool = True) -> Iterator[sa.Connection]:
-        """Yield a connection; commits at the end, rolls back on any error.
+    def writing(self, *, durable: bool = True) -> Iterator[sqlite3.Connection]:
+        """Yield the connection for prepared statements that write, in one transaction.
 
-        What was written without `durable` may be gone after a power cut, though not after a
-        crash of this process, and never in part: for what the record can tell again.
+        Commits at the end, rolls back on any error. What was written without `durable` may be gone
+        after a power cut, though not after a crash of this process, and never in part: for what
+        the record can tell again.
         """
-        engine = self._engine if durable else self._noting
-        with _translated(), self._alone(), engine.begin() as connection:
-            yield connection
+        with _translated(), self._alone():
+            connection = self._begun(durable)
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
 
     @contextlib.contextmanager
-    def looking(self) -> Iterator[sa.Connection]:
-        """Yield a connection for reading; nothing written in it is kept."""
-        with _translated(), self._reading.connect() as connection:
-            yield connection
+    def looking(self) -> Iterator[sqlite3.Connection]:
+        """Yield a connection that cannot write; each statement sees a moment of its own."""
+        with _translated():
+            try:
+                connection = self._lookers.pop()
+            except IndexError:
+                connection = _opened(self.path)
+                connection.execute("PRAGMA query_only=ON")
+            try:
+                yield connection
+            finally:
+                self._lookers.append(connection)
+
+    def _begun(self, durable: bool) -> sqlite3.Connection:
+        """Return the connection that writes, in a transaction that has the write lock."""
+        if self._writer is None:
+            self._writer, self._writer_is_durable = _opened(self.path), True
+        if durable != self._writer_is_durable:
+            self._writer.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
+            self._writer_is_durable = durable
+        self._writer.execute("BEGIN IMMEDIATE")
+        return self._writer
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
@@ -141,6 +169,12 @@ class Database:
 
     def close(self) -> None:
         self._engine.dispose()
+        with self._alone():
+            if self._writer is not None:
+                self._writer.close()
+                self._writer = None
+        while self._lookers:
+            self._lookers.pop().close()
 
 
 def _plain(path: Path) -> str:
@@ -150,16 +184,14 @@ def _plain(path: Path) -> str:
 def _begin(connection: sa.Connection) -> None:
     # The driver by itself would begin only at the first write, and never before DDL: what was
     # read before would be of another moment, and half a migration would stay.
-    options = connection.get_execution_options()
-    if options.get(READING, False):
-        connection.exec_driver_sql("BEGIN")
-        return
-    # A connection is lent for both kinds of work, so it remembers how sure its commits are.
-    kind = "NORMAL" if options.get(NOTING, False) else "FULL"
-    if connection.info.get(SYNCHRONOUS) != kind:
-        connection.exec_driver_sql(f"PRAGMA synchronous={kind}")
-        connection.info[SYNCHRONOUS] = kind
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    reading = connection.get_execution_options().get(READING, False)
+    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, check_same_thread=False)
+    _prepare(connection, None)
+    return connection
 
 
 def _prepare(connection: sqlite3.Connection, _record: object) -> None:
@@ -180,16 +212,17 @@ def _prepare(connection: sqlite3.Connection, _record: object) -> None:
 def _translated() -> Iterator[None]:
     try:
         yield
-    except OperationalError as error:
+    except (OperationalError, sqlite3.OperationalError) as error:
         raise _translate(error) from error
-    except DatabaseError as error:
+    except (DatabaseError, sqlite3.DatabaseError) as error:
         # Its subclasses tell of the caller's mistakes; itself, that the file is not sound.
-        if type(error) is not DatabaseError:
+        if type(error) not in (DatabaseError, sqlite3.DatabaseError):
             raise
-        raise VerificationError(f"a database file is damaged: {error.orig}") from error
+        said = getattr(error, "orig", error)
+        raise VerificationError(f"a database file is damaged: {said}") from error
 
 
-def _translate(error: OperationalError) -> Exception:
+def _translate(error: OperationalError | sqlite3.OperationalError) -> Exception:
     if "disk is full" in str(error):
         return DiskFullError("the database cannot grow: the disk is full")
-    return UnavailableError(f"the database does not answer: {error.orig}")
+    return UnavailableError(f"the database does not answer: {getattr(error, 'orig', error)}")

@@ -4,10 +4,51 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 from tests.simulators.stack import Stack
+
+# What shares the running appliance goes to one worker, so that it is started once in a run.
+SHARING = (
+    "tests/clients/",
+    "tests/processes/test_lingering.py",
+    "tests/processes/test_sealed.py",
+)
+# Begun first, so that no worker is left alone with one of them in the end.
+LONG = (
+    "tests/processes/test_faults.py",
+    *SHARING,
+    "tests/web/",
+    "tests/unit/operations/",
+    "tests/faults/",
+    "tests/processes/",
+    "tests/cli/",
+    "tests/unit/bundles/",
+    "tests/installer/",
+)
+
+
+class Scheduling(LoadFileScheduling):
+    """Gives a whole file to one worker, and to one worker all files that share an appliance."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "sharing" if nodeid.startswith(SHARING) else str(super()._split_scope(nodeid))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling | None:
+    return Scheduling(config, log) if config.getoption("dist") == "loadfile" else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def place(item: pytest.Item) -> int:
+        found = (number for number, start in enumerate(LONG) if item.nodeid.startswith(start))
+        return next(found, len(LONG))
+
+    items.sort(key=place)
 
 
 @pytest.fixture(scope="session")

@@ -295,13 +295,3 @@ class Library:
     def path_of(self, digest: str) -> Path:
         """Return where weights of that digest lie, or would lie."""
         return library_file(self.folder, digest)
-
-    def orphans(self) -> tuple[Path, ...]:
-        """Return weights without a row, left by a crash just before the row was written.
-
-        They are harmless: nothing loads them, and importing their bundle again verifies and
-        adopts them.
-        """
-        known = {model.digest for model in self._store.models()}
-        files = sorted(self.folder.glob("*.gguf"))
-        return tuple(path for path in files if path.stem not in known)

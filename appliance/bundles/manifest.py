@@ -135,7 +135,6 @@ class VerifiedManifest:
     """
 
     root_version: int
-    timestamp_version: int
     snapshot_version: int
     targets_version: int
     timestamp: bytes

@@ -23,6 +23,7 @@ from appliance.bundles.refusals import RevokedPublisherError
 from appliance.bundles.states import State, require
 from appliance.database import Base, Database
 from appliance.errors import ConflictError, NotFoundError
+from appliance.prepared import Prepared
 
 # Told which models are active, the one that answers by default first.
 Told = Callable[[Sequence[ModelInfo]], None]
@@ -82,10 +83,11 @@ class ModelRow(Base):
     beside: orm.Mapped[bool] = orm.mapped_column(default=False, server_default=sa.false())
 
 
-# Asked for with every question, so it is prepared once and makes no objects of rows.
-_LISTED = sa.select(
-    *(getattr(ModelRow, name).label(name) for name in ModelInfo.__annotations__)
-).order_by(ModelRow.name, ModelRow.created.desc(), ModelRow.version.desc())
+_LISTED = Prepared(
+    sa.select(
+        *(getattr(ModelRow, name).label(name) for name in ModelInfo.__annotations__)
+    ).order_by(ModelRow.name, ModelRow.created.desc(), ModelRow.version.desc())
+)
 
 
 class ModelStore:
@@ -154,7 +156,7 @@ class ModelStore:
     def models(self) -> list[ModelInfo]:
         """Return every model, by name, newest first."""
         with self._database.looking() as connection:
-            return [_model(row) for row in connection.execute(_LISTED)]
+            return [_model(row) for row in _LISTED.all(connection, {})]
 
     def model(self, model_id: str) -> ModelInfo:
         """Return one model; raise NotFoundError."""
@@ -301,7 +303,7 @@ def _publisher(row: PublisherRow) -> PublisherInfo:
     return PublisherInfo(**{name: getattr(row, name) for name in PublisherInfo.__annotations__})
 
 
-def _model(row: ModelRow | sa.Row[*tuple[Any, ...]]) -> ModelInfo:
+def _model(row: Any) -> ModelInfo:
     values = {name: getattr(row, name) for name in ModelInfo.__annotations__}
     values["state"] = State(row.state)
     values["roles"] = frozenset(filter(None, row.roles.split(",")))

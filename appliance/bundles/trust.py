@@ -163,7 +163,6 @@ def verify(
     signers = good_signers(root, targets_data)
     return VerifiedManifest(
         root_version=root.version,
-        timestamp_version=timestamp.version,
         snapshot_version=snapshot.version,
         targets_version=targets.version,
         timestamp=timestamp_data,

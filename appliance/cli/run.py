@@ -7,7 +7,7 @@ import signal
 import socket
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,7 +17,9 @@ from appliance.cli.processes import harden_process
 from appliance.cli.supervisor import PartRefusedError, Supervisor
 from appliance.config import Config
 from appliance.errors import ConflictError, NotInitialisedError
-from appliance.operations.setup import Credential, initialise
+
+if TYPE_CHECKING:
+    from appliance.operations.setup import Credential
 
 
 @click.command()
@@ -51,6 +53,9 @@ def _first_time(config: Config, demo: Path | None) -> tuple[Credential, ...]:
     """Make the state where there is none; what exists is left as it is."""
     if demo is None or config.paths.audit_db.exists():
         return ()
+    # Needed once in the life of a state folder, and heavy to import.
+    from appliance.operations.setup import initialise
+
     _say(f"making the state folder {config.state} and importing the demo model")
     return initialise(config, console_actor(), demo).credentials
 

@@ -7,6 +7,7 @@ that it was there and when it went.
 from __future__ import annotations
 
 import contextlib
+import sqlite3
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, Session, mapped_column
@@ -108,14 +109,14 @@ def check_usable(erased_by: str | None) -> None:
         raise ConflictError("this conversation was erased", hint="begin a new one")
 
 
-def check_subject(session: Session | sa.Connection, subject: str | None) -> None:
+def check_subject(connection: sqlite3.Connection, subject: str | None) -> None:
     """Raise ConflictError for a pseudonym that was erased between its look-up and now."""
-    if subject is not None and erasures.is_erased(session, subject):
+    if subject is not None and erasures.is_erased(connection, subject):
         raise ConflictError("what is kept about this patient is being erased", hint="ask again")
 
 
 def agreed_subject(
-    session: Session | sa.Connection, known: str | None, subject: str | None
+    connection: sqlite3.Connection, known: str | None, subject: str | None
 ) -> str | None:
     """Return whom a conversation is about from now on; ConflictError when it is somebody else."""
     if subject is None or subject == known:
@@ -124,5 +125,5 @@ def agreed_subject(
         raise ConflictError(
             "this conversation is about another patient", hint="begin a new one for each patient"
         )
-    check_subject(session, subject)
+    check_subject(connection, subject)
     return subject

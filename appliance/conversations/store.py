@@ -13,7 +13,7 @@ import contextlib
 
 import sqlalchemy as sa
 
-from appliance.clock import Clock, new_id
+from appliance.clock import Clock
 from appliance.conversations import rows
 from appliance.conversations.custody import Custody
 from appliance.conversations.keys.store import KeyRing
@@ -22,7 +22,6 @@ from appliance.conversations.rows import UNREADABLE, ConversationRow
 from appliance.conversations.subjects.store import Subjects
 from appliance.conversations.turns.store import Turns
 from appliance.conversations.values import (
-    ORIGINS,
     ClosedAnswer,
     ConversationInfo,
     MessageInfo,
@@ -32,7 +31,7 @@ from appliance.conversations.values import (
     fitting_title,
 )
 from appliance.database import Database
-from appliance.errors import BadInputError, VerificationError
+from appliance.errors import VerificationError
 from appliance.sealing import ContentKey, KeyWrapper
 
 __all__ = [
@@ -65,33 +64,6 @@ class Conversations(Turns):
     def check_key(self) -> None:
         """Raise VerificationError when the key file is not the one that belongs to these keys."""
         self._keys.check()
-
-    def create(
-        self, user_id: str, title: str, origin: str, subject: str | None = None
-    ) -> ConversationInfo:
-        """Begin a conversation under a key of its own; the key is durable before its first use.
-
-        `subject` is the pseudonym of whom it is about; ConflictError when that was erased.
-        """
-        if origin not in ORIGINS:
-            raise BadInputError(f"a conversation cannot come from {origin}")
-        conversation_id, now = new_id("cnv"), self._clock.now()
-        key = self._keys.new()
-        row = ConversationRow(
-            id=conversation_id,
-            user_id=user_id,
-            sealed_title=key.seal(fitting_title(title), rows.title_place(conversation_id)).data,
-            key_id=key.key_id,
-            origin=origin,
-            archived=False,
-            created=now,
-            updated=now,
-            subject=subject,
-        )
-        with self._database.session() as session:
-            rows.check_subject(session, subject)
-            session.add(row)
-        return rows.opened(row, key)
 
     def get(self, conversation_id: str, user_id: str) -> ConversationInfo:
         """Return it; raise NotFoundError also when it is someone else's."""

@@ -28,6 +28,7 @@ from appliance.identity.accounts import KeyInfo, SessionInfo, User, normal_name,
 from appliance.identity.keys import store as api_keys
 from appliance.identity.roles import ASSIGNABLE, Role
 from appliance.identity.throttle import Attempts
+from appliance.prepared import Prepared
 
 __all__ = ["KeyInfo", "People", "SessionExpiredError", "SessionInfo", "User"]
 
@@ -64,7 +65,7 @@ class SessionRow(Base):
 
 
 _users = Base.metadata.tables[UserRow.__tablename__]
-ACCOUNT = sa.select(_users).where(_users.c.id == sa.bindparam("of"))
+ACCOUNT = Prepared(sa.select(_users).where(_users.c.id == sa.bindparam("of")))
 
 
 class People(Attempts):
@@ -251,7 +252,7 @@ class People(Attempts):
         now = self._clock.now()
         with self._database.looking() as connection:
             key = api_keys.valid(connection, text, now)
-            found = connection.execute(ACCOUNT, {"of": key.user_id}).one_or_none()
+            found = ACCOUNT.one(connection, {"of": key.user_id})
         if found is None or found.disabled:
             raise NotSignedInError("the account of the API key is disabled", hint=api_keys.HINT)
         if api_keys.note_is_due(key, now):
@@ -302,7 +303,7 @@ def _drop_sessions(session: Session, user_id: str) -> None:
     session.execute(sa.delete(SessionRow).where(SessionRow.user_id == user_id))
 
 
-def _user(row: UserRow | sa.Row[*tuple[Any, ...]]) -> User:
+def _user(row: Any) -> User:
     return User(
         id=row.id,
         name=row.name,

@@ -7,9 +7,10 @@ Source: HTML standard, "Server-sent events"; one `data` line per event, as these
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from appliance.errors import EngineUnavailableError
@@ -17,6 +18,7 @@ from appliance.inference.engine import Delta, Finished, FinishReason, Progress, 
 from appliance.inference.pieces import Calls, count_in, piece
 
 MAX_LINE_BYTES = 4 * 1_048_576
+KINDS = ("prompt", "completion")
 _QUEUED = re.compile(r": ?queued (\d{1,6})")
 
 
@@ -30,15 +32,45 @@ class EngineSaidError(Exception):
 
 def lines(chunks: Iterable[bytes]) -> Iterator[str]:
     """Yield the lines in a byte stream, without their ends; a last half line is dropped."""
+    for batch in _batches(chunks):
+        yield from batch
+
+
+def _batches(chunks: Iterable[bytes]) -> Iterator[list[str]]:
+    """Yield the lines that end in each chunk."""
     held = bytearray()
     for chunk in chunks:
         first, *more = chunk.split(b"\n")
         held += first
+        batch = []
         for line in more:
-            yield held.rstrip(b"\r").decode("utf-8", "replace")
+            batch.append(held.rstrip(b"\r").decode("utf-8", "replace"))
             held = bytearray(line)
+        yield batch
         if len(held) > MAX_LINE_BYTES:
             raise EngineUnavailableError("the engine sent a line without end")
+
+
+def answer(chunks: Iterable[bytes], model: str | None = None) -> Iterator[Progress]:
+    """Yield what `progress` does, where pieces that came in one chunk are one.
+
+    Every piece is shown to whoever watches, so what came together is shown together.
+    """
+    reader = _Reader(model)
+    for batch in _batches(chunks):
+        steps: list[Progress] = []
+        fault: Exception | None = None
+        try:
+            for line in batch:
+                steps += reader.read(line)
+        except (EngineSaidError, EngineUnavailableError) as error:
+            fault = error  # after what the engine said before it
+        yield from _joined(steps)
+        if fault is not None:
+            raise fault
+        if reader.done:
+            break
+    yield from reader.end()
 
 
 def progress(stream: Iterable[str], model: str | None = None) -> Iterator[Progress]:
@@ -49,33 +81,69 @@ def progress(stream: Iterable[str], model: str | None = None) -> Iterator[Progre
     `model`, an answer that names another one is refused. Raises EngineSaidError for an error
     event and EngineUnavailableError when the stream ends too early or makes no sense.
     """
-    reason: FinishReason | None = None
-    usage: Mapping[str, Any] = {}
-    calls = Calls()
+    reader = _Reader(model)
     for line in stream:
+        yield from reader.read(line)
+        if reader.done:
+            break
+    yield from reader.end()
+
+
+class _Reader:
+    """What was said so far in one answer; `done` once the server said that this is all."""
+
+    def __init__(self, model: str | None) -> None:
+        self.done = False
+        self._model = model
+        self._reason: FinishReason | None = None
+        self._usage: Mapping[str, Any] = {}
+        self._calls = Calls()
+
+    def read(self, line: str) -> Sequence[Progress]:
+        """Return what one line means."""
+        if self.done:
+            return ()
         if line.startswith(":"):
             place = _QUEUED.fullmatch(line)
-            yield Queued(int(place[1])) if place else Delta("")
-        elif line.startswith("data:"):
-            data = line.removeprefix("data:").strip()
-            if data == "[DONE]":
-                break
-            chunk = _chunk(data)
-            if model is not None and chunk.get("model", model) != model:
-                raise EngineUnavailableError("another model answered; its answer is not used")
-            usage = chunk.get("usage") or usage
-            said = piece(chunk)
-            calls.feed(said.calls)
-            reason = said.ended or reason
-            if said.text or said.logprobs or said.calls or said.alive:
-                yield Delta(said.text, said.logprobs)
-    if reason is None:
-        raise EngineUnavailableError("the engine stopped in the middle of the answer")
-    # A call that was cut short is nothing that anybody should run.
-    if reason != "length" and (whole := calls.whole()):
-        reason = "tool_calls"  # some servers say `stop` when the caller named the tool
-        yield Delta("", tool_calls=whole)
-    yield Finished(reason, count_in(usage, "prompt_tokens"), count_in(usage, "completion_tokens"))
+            return (Queued(int(place[1])) if place else Delta(""),)
+        if not line.startswith("data:"):
+            return ()
+        data = line.removeprefix("data:").strip()
+        if data == "[DONE]":
+            self.done = True
+            return ()
+        chunk = _chunk(data)
+        if self._model is not None and chunk.get("model", self._model) != self._model:
+            raise EngineUnavailableError("another model answered; its answer is not used")
+        self._usage = chunk.get("usage") or self._usage
+        said = piece(chunk)
+        self._calls.feed(said.calls)
+        self._reason = said.ended or self._reason
+        if said.text or said.logprobs or said.calls or said.alive:
+            return (Delta(said.text, said.logprobs),)
+        return ()
+
+    def end(self) -> Iterator[Progress]:
+        """Yield what is known only at the end."""
+        reason = self._reason
+        if reason is None:
+            raise EngineUnavailableError("the engine stopped in the middle of the answer")
+        # A call that was cut short is nothing that anybody should run.
+        if reason != "length" and (whole := self._calls.whole()):
+            reason = "tool_calls"  # some servers say `stop` when the caller named the tool
+            yield Delta("", tool_calls=whole)
+        read, written = (count_in(self._usage, f"{kind}_tokens") for kind in KINDS)
+        yield Finished(reason, read, written)
+
+
+def _joined(steps: Sequence[Progress]) -> Iterator[Progress]:
+    for is_piece, some in itertools.groupby(steps, lambda step: isinstance(step, Delta)):
+        if not is_piece:
+            yield from some
+            continue
+        pieces = [step for step in some if isinstance(step, Delta)]
+        text = "".join(step.text for step in pieces)
+        yield Delta(text, tuple(likely for step in pieces for likely in step.logprobs))
 
 
 def _chunk(data: str) -> Mapping[str, Any]:

@@ -75,9 +75,9 @@ class LocalEngines:
     def _of(self, digest: str) -> OpenAIEngine:
         """Return the client of one model; few models answer while a gateway lives."""
         with self._lock:
-            address = self._sockets.address(digest)
+            self._sockets.follow()
             if digest not in self._models:
-                self._models[digest] = OpenAIEngine(uds=address)
+                self._models[digest] = OpenAIEngine(uds=self._sockets.address(digest))
             return self._models[digest]
 
     def _according_to_manager(self, digest: str) -> EngineStatus:

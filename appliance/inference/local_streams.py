@@ -20,6 +20,7 @@ from appliance.errors import EngineDownError, EngineUnavailableError
 RECEIVE_BYTES = 65_536
 MAX_HEAD_BYTES = 65_536
 END_OF_HEAD = b"\r\n\r\n"
+END_OF_LINE = b"\r\n"
 Noted = Callable[[socket.socket], None]
 
 
@@ -113,18 +114,28 @@ class _Answer:
         return status, self._rest(length)
 
     def _chunks(self) -> Iterator[bytes]:
+        """Yield what the chunks hold; those that came together stay together."""
+        here = b""
         while True:
-            size = self._until(b"\r\n").partition(b";")[0]
-            try:
-                wanted = int(size, 16)
-            except ValueError as error:
-                raise EngineUnavailableError("the engine's answer makes no sense") from error
+            if here and not self._has_chunk():
+                yield here
+                here = b""
+            wanted = _size(self._until(END_OF_LINE))
+            if wanted < 0:
+                raise EngineUnavailableError("the engine's answer makes no sense")
             if wanted == 0:
-                return
+                break
             while len(self._data) < wanted + 2:
                 self._more()
-            yield self._data[:wanted]
+            here += self._data[:wanted]
             self._data = self._data[wanted + 2 :]
+        if here:
+            yield here
+
+    def _has_chunk(self) -> bool:
+        """Tell whether another chunk is here already, all of it."""
+        opening, found, rest = self._data.partition(END_OF_LINE)
+        return bool(found) and 0 <= _size(opening) <= len(rest) - 2
 
     def _rest(self, length: int) -> Iterator[bytes]:
         """Yield `length` bytes; less than none stand for all until the end."""
@@ -158,6 +169,14 @@ class _Answer:
             raise _broken(error) from error
         self._data += data
         return bool(data)
+
+
+def _size(opening: bytes) -> int:
+    """Return how many bytes a chunk has, less than none for what cannot be."""
+    try:
+        return int(opening.partition(b";")[0], 16)
+    except ValueError:
+        return -1
 
 
 BROKEN = "the connection to the engine broke; the answer is not complete"

@@ -25,7 +25,7 @@ from appliance.inference.engine import (
     Message,
     Progress,
 )
-from appliance.inference.events import lines, progress
+from appliance.inference.events import answer
 from appliance.inference.messages import clean_text
 from appliance.inference.openai_body import chat_body, completion_body, message_bodies
 from appliance.inference.pieces import count_in
@@ -78,7 +78,7 @@ class OpenAIEngine:
         else:
             path, body = "/v1/completions", completion_body(request)
         with self._connection.stream(path, body) as data:
-            yield from progress(lines(data))
+            yield from answer(data)
 
     def embed(self, digest: str, texts: tuple[str, ...], person: str = "") -> Embeddings:
         """Return a vector for each text; see `Engine` for the errors."""

@@ -41,7 +41,7 @@ from appliance.inference.engine import (
     Progress,
     Tools,
 )
-from appliance.inference.events import lines, progress
+from appliance.inference.events import answer
 from appliance.inference.library_folder import LibraryFolder
 from appliance.inference.openai_body import chat_body, completion_body, message_bodies
 from appliance.inference.pieces import count_in
@@ -182,7 +182,7 @@ class OpenAIServer:
 
     def _answer(self, path: str, body: Mapping[str, Any], wire: Wire) -> Iterator[Progress]:
         with self._connection.stream(path, body, wire) as data:
-            yield from progress(lines(data), str(body["model"]))
+            yield from answer(data, str(body["model"]))
 
 
 def _body(request: Generation, safe: Neutralise) -> tuple[str, dict[str, Any]]:

@@ -22,6 +22,13 @@ def socket_name(digest: str) -> str:
     return f"{digest[:NAME_DIGITS]}.sock"
 
 
+def make_folder(path: Path, *, shared: bool) -> None:
+    """Make a folder of sockets, or leave it; only its owner and, if shared, its group enter it."""
+    path.mkdir(mode=0o700, exist_ok=True)
+    if shared:
+        path.chmod(0o750)  # mkdir's mode is narrowed by the umask
+
+
 class SocketFolder:
     """A folder of sockets; it is opened when it is first needed, and may be made later.
 
@@ -35,12 +42,16 @@ class SocketFolder:
 
     def address(self, digest: str) -> Path:
         """Return where a model's process listens; raise EngineDownError without the folder."""
+        self.follow()
+        return Path(f"/proc/self/fd/{self._descriptor}") / socket_name(digest)
+
+    def follow(self) -> None:
+        """Let all addresses lead to the folder as it is now; raise EngineDownError without it."""
         with self._lock:
             try:
                 self._follow()
             except OSError as error:
                 raise EngineDownError("the engine is not running") from error
-            return Path(f"/proc/self/fd/{self._descriptor}") / socket_name(digest)
 
     def _follow(self) -> None:
         """Hold what the path leads to now, under the number that is in use already."""

@@ -43,7 +43,7 @@ MOST_WAITING = 64
 NICENESS = 5
 STOP_WAIT_S = 5.0
 LOOK_S = 1.0
-MEAN, FIRST, LAST, RANK = 1, 2, 3, 4
+MEAN, FIRST, LAST = 1, 2, 3
 
 Vector = NDArray[np.float64]
 

@@ -95,9 +95,6 @@ class Weights:
                 found.append(readable)
         return found
 
-    def is_control(self, token: int) -> bool:
-        return bool(self._attributes[token] & api.LLAMA_TOKEN_ATTR_CONTROL)
-
     def ends_answer(self, token: int) -> bool:
         return bool(api.llama_vocab_is_eog(self.vocabulary, token))
 

@@ -78,8 +78,8 @@ def operations_for(appliance: Appliance) -> Operations:
     anchors, evaluations = Anchors(appliance), Evaluations(appliance)
     return Operations(
         appliance=appliance,
-        asking=Asking(appliance, admission),
-        embedding=Embedding(appliance, admission),
+        asking=Asking(appliance, admission, refusals),
+        embedding=Embedding(appliance, admission, refusals),
         managing_models_refusal=ManagingModelsRefusal(refusals),
         sessions=Sessions(appliance, refusals),
         people=PeopleOperations(appliance),

@@ -28,7 +28,7 @@ from appliance.operations.questions import Question
 from appliance.policy.decision import Decision, ModelFacts, decide
 
 MAX_UNDER_WAY_PER_PERSON = 4
-# Each answer holds one of the engine's threads (`cli/serve.py` gives it more than this).
+# Each answer holds one of its model's threads (`MODEL_THREADS` in `cli/serve.py`: more than this).
 MAX_UNDER_WAY = 96
 
 

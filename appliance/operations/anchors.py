@@ -26,7 +26,7 @@ from appliance.identity.roles import Role
 from appliance.operations.recording import Change, Recorder
 from appliance.operations.witnessing import Cosigned, Witnessing
 
-PAPER, PAGE, FILE, SYSLOG, WITNESS = "paper", "page", "file", "syslog", "witness"
+PAGE, FILE, SYSLOG, WITNESS = "page", "file", "syslog", "witness"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ midway and find it again. Not here: what is recorded and stored at its end (`ask
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,6 +16,7 @@ from appliance.inference.engine import TokenLogprob, ToolCall
 from appliance.policy.decision import ModelFacts
 
 State = Literal["queued", "loading", "answering", "complete", "stopped", "failed"]
+IsGone = Callable[[], bool]
 ENDED: frozenset[str] = frozenset({"complete", "stopped", "failed"})
 
 
@@ -113,3 +115,8 @@ class AnswerRun:
             if self._state.ended:
                 self._ended.notify_all()
             return self._state
+
+
+def nobody_leaves() -> bool:
+    """Stand for the caller of an answer that goes on by itself, watched or not."""
+    return False

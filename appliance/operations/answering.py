@@ -1,4 +1,4 @@
-"""The thread behind one answer: engine in, sealed text and a recorded outcome out.
+"""What is behind one answer: engine in, sealed text and a recorded outcome out.
 
 Whatever happens to the engine, the person or the disk, exactly one outcome is recorded for each
 intent: complete, stop or fail. When the record itself is away for a moment, the outcome waits
@@ -35,7 +35,7 @@ from appliance.errors import (
 from appliance.identity.permissions import Actor
 from appliance.inference.engine import Delta, EngineStatus, Finished, Progress, Queued
 from appliance.operations.admission import check_still_askable
-from appliance.operations.answer_run import AnswerRun
+from appliance.operations.answer_run import AnswerRun, IsGone, nobody_leaves
 from appliance.operations.generations import asked_of_engine
 from appliance.operations.measures import ANSWERS, FIRST_TOKEN
 from appliance.operations.outcomes import ACTION, about, record_once
@@ -73,12 +73,15 @@ class Answering:
         run: AnswerRun,
         actor: Actor,
         question: Question,
+        is_gone: IsGone = nobody_leaves,
     ) -> None:
+        """`is_gone` tells whether the caller who waits for the whole answer has hung up."""
         self._appliance = appliance
         self._recorder = recorder
         self._run = run
         self._actor = actor
         self._question = question
+        self._is_gone = is_gone
         self._began = appliance.clock.monotonic_ns()
         self._looked = self._began
         self._text: list[str] = []
@@ -150,8 +153,9 @@ class Answering:
         patience = self._appliance.clock.monotonic_ns() + ENGINE_PATIENCE_NS
         while not self._run.stop_reason and (status := self._status()).state != "ready":
             self._check_deadline()
-            gone = status.state == "down" and self._appliance.clock.monotonic_ns() > patience
-            if status.state == "empty" or gone:
+            self._look_around()
+            down = status.state == "down" and self._appliance.clock.monotonic_ns() > patience
+            if status.state == "empty" or down:
                 raise EngineUnavailableError(status.detail or "the model's process is not ready")
             self._run.update(state="loading", position=None, elapsed_ms=self._elapsed_ms())
             self._run.wait_for_stop(RETRY_EVERY_S)
@@ -173,7 +177,7 @@ class Answering:
                     if self._run.stop_reason:
                         return Ending("stopped", self._run.stop_reason)
                     self._check_deadline()
-                    self._check_erased()
+                    self._look_around()
         except EngineDownError:
             self._starts -= 1
             raise
@@ -192,12 +196,14 @@ class Answering:
         if self._elapsed_ms() > self._appliance.config.engine.answer_timeout_s * 1000:
             raise AnswerTimeoutError("the answer took too long and was ended")
 
-    def _check_erased(self) -> None:
-        """Write no more about somebody whose content is erased meanwhile; look once a second."""
+    def _look_around(self) -> None:
+        """Write no more for nobody, nor what was erased meanwhile; look once a second."""
         now = self._appliance.clock.monotonic_ns()
         if now - self._looked < LOOK_EVERY_NS:
             return
         self._looked = now
+        if self._is_gone():
+            self._run.stop("disconnected")
         if self._appliance.conversations.custody.is_erased(self._run.conversation_id):
             self._text.clear()
             self._run.update(**NOTHING)

@@ -2,16 +2,16 @@
 
 1. authorise the actor, 2. ask the one policy function, 3. seal the question, 4. record the
 intent durably, 5. only then let the engine see a token, 6. seal the answer, 7. record the
-outcome, whatever it was. Steps 1 and 2 are in `admission.py`; 5 to 7 run in a thread of their
-own (`answering.py`).
+outcome, whatever it was. Steps 1 and 2 are in `admission.py`; 5 to 7 are in `answering.py`, in a
+thread of their own where somebody watches the answer being written.
 """
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import threading
 import time
+from collections.abc import Callable
 
 import structlog
 
@@ -22,16 +22,18 @@ from appliance.conversations.store import ModelUsed, Turn
 from appliance.errors import ApplianceError, ConflictError
 from appliance.identity.permissions import Actor, Permission
 from appliance.operations.admission import Admission
-from appliance.operations.answer_run import AnswerRun
-from appliance.operations.answer_threads import AnswerThreads
+from appliance.operations.answer_run import AnswerRun, IsGone, nobody_leaves
+from appliance.operations.answer_threads import AnswerThreads, Work
 from appliance.operations.answering import Answering
-from appliance.operations.outcomes import PATIENCE_S, about, close_interrupted
+from appliance.operations.outcomes import PATIENCE_S, about, close_interrupted, failed_unless_begun
 from appliance.operations.questions import Question
 from appliance.operations.recording import Recorder, identifier
+from appliance.operations.refusals import Refusals
 from appliance.policy.decision import Decision, ModelFacts
 
 log = structlog.get_logger(__name__)
 
+Start = Callable[[Work], None]
 KEPT_AFTER_END_S = 120.0
 SHUTDOWN_WITHIN_S = 6.0
 
@@ -39,10 +41,11 @@ SHUTDOWN_WITHIN_S = 6.0
 class Asking:
     """Questions and the answers under way in this process."""
 
-    def __init__(self, appliance: Appliance, admission: Admission | None = None) -> None:
+    def __init__(self, appliance: Appliance, admission: Admission, refusals: Refusals) -> None:
         self._appliance = appliance
         self._recorder = Recorder(appliance.ledger)
-        self._admission = admission or Admission(appliance)
+        self._admission = admission
+        self._refusals = refusals
         self._runs: dict[str, tuple[AnswerRun, threading.Event]] = {}
         self._threads = AnswerThreads()
         self._ended: dict[str, float] = {}
@@ -60,6 +63,19 @@ class Asking:
         Raises ForbiddenError, NotFoundError, BadInputError or BusyError when refused (recorded),
         RecordUnavailableError when the intent could not be written: then nothing was asked.
         """
+        return self._admitted(actor, question, self._threads.start)
+
+    def answer(self, actor: Actor, question: Question, is_gone: IsGone) -> AnswerRun:
+        """Do the same in this thread; return when the answer has ended, however it has.
+
+        For a caller who gets nothing before the end: no other thread has to be woken, twice. Once
+        a second `is_gone` tells whether anybody still waits; otherwise the answer is stopped.
+        """
+        return self._admitted(actor, question, _at_once, is_gone)
+
+    def _admitted(
+        self, actor: Actor, question: Question, start: Start, is_gone: IsGone = nobody_leaves
+    ) -> AnswerRun:
         try:
             model, decision = self._admission.decide(actor, question)
             self._admission.take_room(actor)
@@ -67,7 +83,7 @@ class Asking:
             self._refused(actor, question, error)
             raise
         try:
-            return self._ask(actor, question, model, decision)
+            return self._ask(actor, question, model, decision, start, is_gone)
         except BaseException:
             self._admission.give_back(actor.user)
             raise
@@ -133,43 +149,33 @@ class Asking:
     # --- the turn and its intent
 
     def _ask(
-        self, actor: Actor, question: Question, model: ModelFacts, decision: Decision
+        self,
+        actor: Actor,
+        question: Question,
+        model: ModelFacts,
+        decision: Decision,
+        start: Start,
+        is_gone: IsGone,
     ) -> AnswerRun:
         try:
             conversation_id, turn = self._begin(actor, question, model)
         except ApplianceError as error:
             self._refused(actor, question, error)
             raise
-        # A slow record may take its time over the intent: until the answer runs, it is held.
-        with self._admission.holding(turn.answer_id):
-            return self._intended(actor, question, model, decision, conversation_id, turn)
-
-    def _intended(
-        self,
-        actor: Actor,
-        question: Question,
-        model: ModelFacts,
-        decision: Decision,
-        conversation_id: str,
-        turn: Turn,
-    ) -> AnswerRun:
-        try:
+        with (
+            # A slow record may take its time over the intent: until the answer runs, it is held.
+            self._admission.holding(turn.answer_id),
+            failed_unless_begun(self._appliance.conversations, turn.answer_id),
+        ):
             seq = self._record_intent(actor, question, model, decision, conversation_id, turn)
             run = AnswerRun(turn.answer_id, conversation_id, actor.user, model, seq, turn.subject)
-            self._start(run, actor, question)
-        except BaseException as error:
-            # An intent may be in the record all the same; `reconcile` will ask and close it.
-            code = error.code if isinstance(error, ApplianceError) else "internal"
-            with contextlib.suppress(ApplianceError):
-                self._appliance.conversations.finish(
-                    turn.answer_id, state="failed", text="", error_code=code
-                )
-            raise
+            answering = Answering(self._appliance, self._recorder, run, actor, question, is_gone)
+            self._start(run, answering, start)
         return run
 
     def _refused(self, actor: Actor, question: Question, error: ApplianceError) -> None:
         entity = identifier(question.conversation_id)
-        self._recorder.refuse(actor, "answer.refuse", error, entity)
+        self._refusals.note(actor, "answer.refuse", error, entity)
 
     def _begin(self, actor: Actor, question: Question, model: ModelFacts) -> tuple[str, Turn]:
         store = self._appliance.conversations
@@ -177,15 +183,7 @@ class Asking:
         asked, used = question.to_seal(), ModelUsed(model.name, model.version, model.digest)
         if question.conversation_id is None:
             return store.begin(actor.user, question.title(), question.origin, asked, used, subject)
-        turn = store.begin_turn(
-            question.conversation_id,
-            actor.user,
-            asked,
-            model.name,
-            model.version,
-            model.digest,
-            subject,
-        )
+        turn = store.begin_turn(question.conversation_id, actor.user, asked, used, subject)
         return question.conversation_id, turn
 
     def _record_intent(
@@ -213,9 +211,7 @@ class Asking:
             },
         ).seq
 
-    def _start(self, run: AnswerRun, actor: Actor, question: Question) -> None:
-        answering = Answering(self._appliance, self._recorder, run, actor, question)
-
+    def _start(self, run: AnswerRun, answering: Answering, start: Start) -> None:
         done = threading.Event()
 
         def body() -> None:
@@ -231,7 +227,7 @@ class Asking:
             self._forget_old()
             self._runs[run.answer_id] = (run, done)
         try:
-            self._threads.start(body)
+            start(body)
         except RuntimeError:
             with self._lock:
                 del self._runs[run.answer_id]
@@ -246,3 +242,7 @@ class Asking:
         ):
             self._runs.pop(answer_id, None)
             del self._ended[answer_id]
+
+
+def _at_once(work: Work) -> None:
+    work()

@@ -36,10 +36,11 @@ from appliance.errors import (
 from appliance.identity.permissions import Actor
 from appliance.inference.engine import Embeddings
 from appliance.operations.admission import Admission, check_still_askable
-from appliance.operations.outcomes import about, record_once
+from appliance.operations.outcomes import about, failed_unless_begun, record_once
 from appliance.operations.persons import opaque
 from appliance.operations.questions import Question
 from appliance.operations.recording import Recorder, event_of
+from appliance.operations.refusals import Refusals
 from appliance.policy.decision import Decision, ModelFacts
 
 log = structlog.get_logger(__name__)
@@ -105,9 +106,10 @@ class _Begun:
 class Embedding:
     """Texts in, vectors out, for programs."""
 
-    def __init__(self, appliance: Appliance, admission: Admission) -> None:
+    def __init__(self, appliance: Appliance, admission: Admission, refusals: Refusals) -> None:
         self._appliance = appliance
         self._admission = admission
+        self._refusals = refusals
         self._recorder = Recorder(appliance.ledger)
 
     def embed(self, actor: Actor, wish: EmbeddingWish) -> Embedded:
@@ -131,7 +133,7 @@ class Embedding:
             chosen = self._admission.choose(actor, wish.model, wish.purpose)
             self._admission.take_room(actor)
         except ApplianceError as error:
-            self._recorder.refuse(actor, "embedding.refuse", error)
+            self._refusals.note(actor, "embedding.refuse", error)
             raise
         try:
             yield chosen
@@ -148,7 +150,7 @@ class Embedding:
             title = Question.of(wish.texts[0]).title()
             return store.begin(actor.user, title, ORIGIN, wish.to_seal(), used, subject)
         except ApplianceError as error:
-            self._recorder.refuse(actor, "embedding.refuse", error)
+            self._refusals.note(actor, "embedding.refuse", error)
             raise
 
     def _intended(
@@ -159,7 +161,7 @@ class Embedding:
         decision: Decision,
         turn: Turn,
     ) -> int:
-        try:
+        with failed_unless_begun(self._appliance.conversations, turn.answer_id):
             return self._recorder.note(
                 actor,
                 "embedding.request",
@@ -175,14 +177,6 @@ class Embedding:
                     **about(turn.subject),
                 },
             ).seq
-        except BaseException as error:
-            # An intent may be in the record all the same; `reconcile` will ask and close it.
-            code = error.code if isinstance(error, ApplianceError) else "internal"
-            with contextlib.suppress(ApplianceError):
-                self._appliance.conversations.finish(
-                    turn.answer_id, state="failed", text="", error_code=code
-                )
-            raise
 
     # --- the engine and the outcome
 

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Iterator
 
 from appliance.assembly import Appliance
 from appliance.audit.actions import Outcome
 from appliance.audit.entry import Event, ModelRef
 from appliance.audit.ledger import Ledger
 from appliance.audit.query import Query
-from appliance.conversations.store import UnfinishedAnswer
-from appliance.errors import UnavailableError, VerificationError
+from appliance.conversations.store import Conversations, UnfinishedAnswer
+from appliance.errors import ApplianceError, UnavailableError, VerificationError
 from appliance.operations.finding import found
 from appliance.operations.recording import event_of, system
 
@@ -28,6 +29,21 @@ ENDED = frozenset({"success", "failure"})
 FEW = 10
 PATIENCE_S = 30.0
 RETRY_EVERY_S = 0.25
+
+
+@contextlib.contextmanager
+def failed_unless_begun(store: Conversations, answer_id: str) -> Iterator[None]:
+    """End the answer as failed when recording its intent, or starting it, raises.
+
+    An intent may be in the record all the same; `close_interrupted` asks, and closes it.
+    """
+    try:
+        yield
+    except BaseException as error:
+        code = error.code if isinstance(error, ApplianceError) else "internal"
+        with contextlib.suppress(ApplianceError):
+            store.finish(answer_id, state="failed", text="", error_code=code)
+        raise
 
 
 def record_once(ledger: Ledger, event: Event) -> int:

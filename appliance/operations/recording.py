@@ -19,6 +19,7 @@ from appliance.bundles.refusals import BundleError
 from appliance.errors import (
     ApplianceError,
     BadInputError,
+    CertificateError,
     ConflictError,
     ForbiddenError,
     LockedOutError,
@@ -32,6 +33,7 @@ IDENTIFIER = re.compile("[a-z]{3}_[0-9a-f]{24}")
 REFUSALS = (
     BadInputError,
     BundleError,
+    CertificateError,
     ConflictError,
     ForbiddenError,
     LockedOutError,

@@ -1,4 +1,4 @@
-"""Requests that are refused at the door: recorded one by one, but never as a flood.
+"""Requests and questions that are refused: recorded one by one, but never as a flood.
 
 Anyone on the network can be refused as often as they like. A record that grew with each attempt
 could be used to fill the disk, so beyond a limit for one person or stranger at one address and

@@ -11,7 +11,7 @@ import re
 from typing import ClassVar
 
 from flask import Flask
-from werkzeug.routing import BaseConverter, ValidationError
+from werkzeug.routing import BaseConverter, PathConverter, ValidationError
 
 from appliance.bundles.manifest import MODEL_NAME, MODEL_VERSION
 from appliance.identity.accounts import NAME_PATTERN
@@ -65,6 +65,13 @@ class Version(_Pattern):
     pattern = MODEL_VERSION
 
 
+class Wish(PathConverter):
+    """Takes the rest of a path, also one that begins with a slash."""
+
+    part_isolating = False
+    regex = r".+?"
+
+
 CONVERTERS = {
     "conversation": Conversation,
     "message": Message,
@@ -75,9 +82,12 @@ CONVERTERS = {
     "person": Person,
     "model": Model,
     "version": Version,
+    "wish": Wish,
 }
 
 
 def install(app: Flask) -> None:
     """Teach the routes these steps; must come before any route is added."""
     app.url_map.converters.update(CONVERTERS)
+    # `//` is answered as it was sent: a redirect to another address would go by unrecorded.
+    app.url_map.merge_slashes = False

@@ -41,6 +41,7 @@ STATUS: Mapping[type[known.ApplianceError], int] = {
     known.ConfigurationError: 500,
     known.NotInitialisedError: 503,
     known.NotFoundError: 404,
+    known.CertificateError: 409,
     known.ConflictError: 409,
     known.NotSignedInError: 401,
     known.ForbiddenError: 403,

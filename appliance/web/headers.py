@@ -47,7 +47,7 @@ def install(app: Flask) -> None:
 
     @app.after_request
     def harden(response: Response) -> Response:
-        response.headers.update(HEADERS)
+        response.headers.extend(HEADERS)  # no view sets one of them, so none is looked for
         response.headers.setdefault("Cache-Control", "no-store")
         if current.reference():
             response.headers["X-Request-Id"] = current.reference()

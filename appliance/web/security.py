@@ -16,6 +16,7 @@ Not here: rate limits by volume (the edge does that), and what an actor may do t
 from __future__ import annotations
 
 import hmac
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from flask import current_app, g, redirect, request, url_for
@@ -85,6 +86,7 @@ def _check_host() -> None:
         refuse(ForbiddenError(f"this appliance is not called {name[:100]!r}"))
 
 
+@lru_cache(maxsize=4)
 def allowed_hosts(gateway: Gateway) -> frozenset[str]:
     """Return the names under which a browser may address this gateway."""
     names = (gateway.host, *gateway.names, "localhost", "127.0.0.1")

@@ -3,8 +3,8 @@
 Both stand before the same upstream, which answers at once (`fake_upstream.py`), and the same
 bare client asks both, with 1 and with 8 callers. Ours is whole: gunicorn, a key per caller,
 policy, sealing, and the durable record in the ledger's process. LiteLLM's proxy has one key and
-writes nothing. Its environment is build/bench/litellm (`installer/peers`), or what
-LITELLM_VENV names; without it, our rows are printed alone.
+writes nothing. Its environment is build/bench/venv (`tests/bench/environment.sh`),
+or what LITELLM_VENV names; without it, our rows are printed alone.
 """
 
 from __future__ import annotations

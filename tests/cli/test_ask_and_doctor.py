@@ -49,7 +49,7 @@ def test_the_answer_is_on_stdout_and_its_origin_on_stderr(running: Stack, key_fi
 
 def test_an_answer_in_json_names_model_and_record(running: Stack, key_file: str) -> None:
     """A program gets the text, the model by digest, the record's entries and the warning."""
-    value = json.loads(running.run("ask", "--key-file", key_file, "--json", "hello").stdout)
+    value = json.loads(running.command("ask", "--key-file", key_file, "--json", "hello").stdout)
     assert value["state"] == "complete"
     assert value["model"]["demo"] is True
     assert len(value["model"]["digest"]) == 64
@@ -59,8 +59,8 @@ def test_an_answer_in_json_names_model_and_record(running: Stack, key_file: str)
 
 def test_an_answer_leaves_an_intent_and_an_outcome(running: Stack, key_file: str) -> None:
     """The question is recorded under the person who owns the key, before and after."""
-    value = json.loads(running.run("ask", "--key-file", key_file, "--json", "hello").stdout)
-    listed = running.run("audit", "list", "--entity", value["answer_id"], "--json").stdout
+    value = json.loads(running.command("ask", "--key-file", key_file, "--json", "hello").stdout)
+    listed = running.command("audit", "list", "--entity", value["answer_id"], "--json").stdout
     entries = json.loads(listed)["entries"]
     assert [entry["action"] for entry in entries] == ["answer.request", "answer.complete"]
     assert {entry["agent"]["role"] for entry in entries} == {"clinician"}
@@ -70,30 +70,30 @@ def test_an_answer_leaves_an_intent_and_an_outcome(running: Stack, key_file: str
 def test_a_password_comes_from_standard_input(running: Stack, initialised: Made) -> None:
     """Whoever has no key signs in with a password that is in no argument."""
     words = ("ask", "--user", "demo", "--password-file", "-", "hello")
-    ended = running.run(*words, input=initialised.passwords["demo"] + "\n")
+    ended = running.command(*words, typed=initialised.passwords["demo"] + "\n")
     assert ended.returncode == 0
 
 
 def test_a_wrong_password_asks_nothing(running: Stack) -> None:
     """The refusal does not say whether name or password was wrong."""
     words = ("ask", "--user", "demo", "--password-file", "-", "hello")
-    ended = running.run(*words, input="wrong\n", check=False)
+    ended = running.command(*words, typed="wrong\n", check=False)
     assert ended.returncode == 1
     assert ended.stderr.startswith("error: name or password is not right")
 
 
 def test_a_first_password_must_be_changed_before_asking(running: Stack) -> None:
     """A password that an administrator has seen opens nothing but its own change."""
-    made = json.loads(running.run("user", "add", "eva", "--role", "clinician", "--json").stdout)
+    made = json.loads(running.command("user", "add", "eva", "--role", "clinician", "--json").stdout)
     words = ("ask", "--user", "eva", "--password-file", "-", "hello")
-    ended = running.run(*words, input=made["password"] + "\n", check=False)
+    ended = running.command(*words, typed=made["password"] + "\n", check=False)
     assert ended.returncode == 1
     assert "the first password must be changed" in ended.stderr
 
 
 def test_who_asks_must_be_said_where_nobody_can_type(running: Stack) -> None:
     """Without a terminal, a key or a name, it is wrong usage."""
-    ended = running.run("ask", "hello", check=False, input="")
+    ended = running.command("ask", "hello", check=False)
     assert ended.returncode == 2
 
 
@@ -131,14 +131,14 @@ def test_a_reader_that_goes_away_stops_the_answer(running: Stack, key_file: str)
 
 def test_verify_works_while_the_appliance_runs(running: Stack) -> None:
     """The file is walked while the ledger writes, and the verification is recorded."""
-    value = json.loads(running.run("audit", "verify", "--json").stdout)
+    value = json.loads(running.command("audit", "verify", "--json").stdout)
     assert value["whole"] is True
     assert value["recorded"] is True
 
 
 def test_doctor_finds_a_running_appliance_well(running: Stack) -> None:
     """Nothing fails when everything runs."""
-    ended = running.run("doctor", "--json")
+    ended = running.command("doctor", "--json")
     verdicts = {item["check"]: item["verdict"] for item in json.loads(ended.stdout)}
     assert "fail" not in verdicts.values()
     assert {"ledger", "engine", "gateway", "record", "model"} <= set(verdicts)
@@ -203,7 +203,7 @@ def _stopped_by(end: Callable[[Any], None], running: Stack, key_file: str) -> An
         process = _asking(running, key_file)
         process.stdout.read(1)
         end(process)
-        listed = running.run("audit", "list", "--text", "answer.", "--json").stdout
+        listed = running.command("audit", "list", "--text", "answer.", "--json").stdout
         last = json.loads(listed)["entries"][-1]["action"]
         assert last in {"answer.stop", "answer.complete"}
         if last == "answer.stop":

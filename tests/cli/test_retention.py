@@ -9,6 +9,7 @@ import pytest
 from appliance.assembly import assemble
 from appliance.audit.proof import TlogProof
 from appliance.config import load
+from appliance.conversations.store import ModelUsed
 from tests.cli.conftest import Run
 
 BASIS = ("--basis", "GDPR Art. 17(1)(a)")
@@ -23,9 +24,8 @@ def conversation(state: Path, reference: str | None = None) -> str:
         assert user is not None
         store = parts.conversations
         subject = store.subjects.ensure(reference) if reference else None
-        made = store.create(user.id, "Xylotitle", "chat", subject)
-        store.begin_turn(made.id, user.id, "Xyloprompt", "demo", "1.0", "ab" * 32, subject)
-        return made.id
+        used = ModelUsed("demo", "1.0", "ab" * 32)
+        return store.begin(user.id, "Xylotitle", "chat", "Xyloprompt", used, subject)[0]
     finally:
         parts.close()
 

@@ -1,17 +1,21 @@
-"""LangChain's classes for OpenAI and for Ollama, unmodified (tools: `test_tools.py`)."""
+"""LangChain's classes for OpenAI and for Ollama, unmodified (tools: `test_tools.py`).
+
+They are imported where they are used: it takes seconds, in every worker of a run.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
-from langchain_core.language_models import BaseChatModel
-from langchain_ollama import ChatOllama, OllamaEmbeddings
-from langchain_openai import ChatOpenAI, OpenAIEmbeddings
 
 from tests.clients.asked import ANSWER, ASKED, MODEL, NOTE, Triage, length
 from tests.clients.conftest import Place
+
+if TYPE_CHECKING:
+    from langchain_core.language_models import BaseChatModel
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +30,9 @@ def chat(
     request: pytest.FixtureRequest, place: Place, connection: httpx.Client
 ) -> Iterator[BaseChatModel]:
     """The same questions go to both classes."""
+    from langchain_ollama import ChatOllama
+    from langchain_openai import ChatOpenAI
+
     if request.param == "openai":
         yield ChatOpenAI(
             model=MODEL, base_url=place.openai, api_key=place.key, temperature=0, max_retries=0,
@@ -62,6 +69,9 @@ def test_structured_output_is_of_the_callers_type(chat: BaseChatModel) -> None:
 
 def test_texts_are_embedded(place: Place, connection: httpx.Client) -> None:
     """Both classes give the same vectors; OpenAI's has to send text, not token numbers."""
+    from langchain_ollama import OllamaEmbeddings
+    from langchain_openai import OpenAIEmbeddings
+
     texts = ["chest pain", "sprained ankle"]
     one = OpenAIEmbeddings(
         model=MODEL, base_url=place.openai, api_key=place.key, http_client=connection,

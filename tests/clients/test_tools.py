@@ -1,21 +1,25 @@
-"""Calls of tools through each client: named, left to the model, and answered."""
+"""Calls of tools through each client: named, left to the model, and answered.
+
+LangChain is imported where it is used: it takes seconds, in every worker of a run.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import ollama
 import openai
 import pytest
-from langchain_ollama import ChatOllama
-from langchain_openai import ChatOpenAI
 from openai import OpenAI
 
 from tests.clients.asked import NOTE, TOOL, Triage
 from tests.clients.conftest import Place
+
+if TYPE_CHECKING:
+    from langchain_openai import ChatOpenAI
 
 SAID = [{"role": "user", "content": NOTE}]
 NAMED = {"type": "function", "function": {"name": "set_triage"}}
@@ -35,6 +39,8 @@ def client(tooled: Place) -> Iterator[OpenAI]:
 
 @pytest.fixture(scope="module")
 def langchain(tooled: Place) -> Iterator[ChatOpenAI]:
+    from langchain_openai import ChatOpenAI
+
     # LangChain leaves its own connection open.
     with httpx.Client() as connection:
         yield ChatOpenAI(
@@ -118,6 +124,8 @@ def test_a_model_is_shown_to_know_tools_when_its_template_does(place: Place, too
 
 def test_langchains_ollama_class_offers_tools(tooled: Place) -> None:
     """`bind_tools` is taken; whether to call one is left to the model, as Ollama has it."""
+    from langchain_ollama import ChatOllama
+
     model = ChatOllama(
         model="tiny", base_url=tooled.address, temperature=0, num_predict=8,
         client_kwargs={"headers": tooled.headers},

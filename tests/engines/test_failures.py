@@ -14,7 +14,9 @@ import pytest
 
 from appliance.errors import EngineDownError, EngineUnavailableError
 from appliance.inference.engine import Delta, Engine, Generation, Sampling
+from appliance.inference.ollama_engine import OllamaEngine
 from appliance.inference.openai_engine import OpenAIEngine
+from appliance.inference.openai_server import OpenAIServer
 from tests.engines.places import KINDS, LONG, Place, adapter
 from tests.engines.test_answers import GREEDY, HELLO
 from tests.simulators.peers import Peer
@@ -53,8 +55,8 @@ def test_not_running_is_down(absent: Engine) -> None:
     """Without a server, status says `down`, and everything else that nothing was begun."""
     assert absent.status().state == "down"
     digest = "f" * 64
-    if not isinstance(absent, OpenAIEngine):
-        digest = absent._library.active()[0].digest  # type: ignore[attr-defined]
+    if isinstance(absent, OllamaEngine | OpenAIServer):
+        digest = absent._library.active()[0].digest
     with pytest.raises(EngineDownError):
         list(absent.generate(Generation(digest, HELLO, GREEDY)))
     with pytest.raises(EngineDownError):

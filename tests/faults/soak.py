@@ -28,7 +28,7 @@ from appliance.identity.permissions import Actor
 from appliance.identity.roles import Role
 from appliance.operations import operations_for
 from tests.faults.soak_blows import Blows
-from tests.faults.soak_clients import Browser, Client, Program, Seen
+from tests.faults.soak_clients import Browser, Client, Program, Seen, Station
 from tests.simulators.stack import Stack
 
 PASSWORD = "correct horse battery staple"
@@ -135,12 +135,12 @@ def _strike(
     programs = max(1, streams * PROGRAMS_OF_16 // 16)
     clients: list[Client] = []
     for number in range(streams):
-        place = (stack.address, number, stopping, BOUND_S)
+        place = Station(stack.address, number, stopping, BOUND_S)
         who = number % PEOPLE
         clients.append(
-            Program(keys[who], *place)
+            Program(keys[who], place)
             if number < programs
-            else Browser(f"nurse{who}", PASSWORD, *place)
+            else Browser(f"nurse{who}", PASSWORD, place)
         )
     blows = Blows(stack, stopping, pause_s)
     threads: tuple[Client | Blows, ...] = (*clients, blows)
@@ -192,7 +192,7 @@ def _recovers(stack: Stack, key: str) -> bool:
     until = time.monotonic() + RECOVERS_WITHIN_S
     stopping = threading.Event()
     while time.monotonic() < until:
-        asker = Program(key, stack.address, 1, stopping, BOUND_S)
+        asker = Program(key, Station(stack.address, 1, stopping, BOUND_S))
         with asker.http:
             if any(word == "complete" for word, _ in asker.ask(until)):
                 return True

@@ -12,6 +12,7 @@ import random
 import re
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -37,16 +38,26 @@ class Seen:
     answer: str | None = None
 
 
-class Client(threading.Thread):
-    """Asks until `stopping` is set; `bound_s` is how long one answer may take, however it ends."""
+@dataclass(frozen=True)
+class Station:
+    """Where a client asks, and until when: `bound_s` is for one answer, however it ends."""
+
+    address: str
+    number: int
+    stopping: threading.Event
+    bound_s: float
+
+
+class Client(threading.Thread, ABC):
+    """Asks until its station is told to stop."""
 
     kind = "client"
 
-    def __init__(self, address: str, number: int, stopping: threading.Event, bound_s: float):
-        super().__init__(daemon=True, name=f"{self.kind}-{number}")
-        self.http = httpx.Client(base_url=address, timeout=SILENCE_S, trust_env=False)
-        self.random = random.Random(number)  # noqa: S311  # the same each time
-        self.stopping, self.bound_s = stopping, bound_s
+    def __init__(self, at: Station) -> None:
+        super().__init__(daemon=True, name=f"{self.kind}-{at.number}")
+        self.http = httpx.Client(base_url=at.address, timeout=SILENCE_S, trust_env=False)
+        self.random = random.Random(at.number)  # noqa: S311  # the same each time
+        self.stopping, self.bound_s = at.stopping, at.bound_s
         self.seen: list[Seen] = []
         self.fault: str | None = None
 
@@ -74,9 +85,9 @@ class Client(threading.Thread):
     def prepare(self) -> None:
         """Get ready to ask."""
 
+    @abstractmethod
     def ask(self, until: float) -> Iterator[tuple[str, str | None]]:
         """Yield the answer's id once known, and last how it ended; nothing more when it hangs."""
-        raise NotImplementedError
 
 
 class Browser(Client):
@@ -84,8 +95,8 @@ class Browser(Client):
 
     kind = "browser"
 
-    def __init__(self, name: str, password: str, *place: object):
-        super().__init__(*place)  # type: ignore[arg-type]
+    def __init__(self, name: str, password: str, at: Station) -> None:
+        super().__init__(at)
         self.name_, self.password = name, password
 
     def prepare(self) -> None:
@@ -137,8 +148,8 @@ class Program(Client):
 
     kind = "program"
 
-    def __init__(self, key: str, *place: object):
-        super().__init__(*place)  # type: ignore[arg-type]
+    def __init__(self, key: str, at: Station) -> None:
+        super().__init__(at)
         self.http.headers["Authorization"] = f"Bearer {key}"
 
     def ask(self, until: float) -> Iterator[tuple[str, str | None]]:

@@ -145,7 +145,7 @@ def check_whole(machine: Machine) -> list[dict[str, Any]]:
         assert appliance.library.verify(model.id) == model
         path = appliance.library.path_of(model.digest)
         assert path.read_bytes() == machine.desk.weights.read_bytes()
-        assert appliance.library.orphans() == ()
+        assert list(machine.config.paths.library.glob("*.gguf")) == [path]
         rows = appliance.library.imports()
         assert {row.state for row in rows} <= {"committed", "continued"}
         assert [path.name for path in machine.config.paths.staging.iterdir()] == [".import.lock"]

@@ -44,19 +44,19 @@ def test_erased_and_rewrapped_while_it_runs(own_stack: Stack, tmp_path: Path) ->
     file.write_text(key)
     # Not on the command line, where everybody on the machine could read it.
     words = ("ask", "--key-file", str(file), "--patient", "-", PROMPT)
-    stack.run(*words, input=REFERENCE.lower() + "\n")
+    stack.command(*words, typed=REFERENCE.lower() + "\n")
     kept = ask(stack, key)
     before = wrapped_keys(stack.state)
     old_key = (stack.state / "keys" / "content.key").read_bytes()
 
-    stack.run("retention", "rewrap")
+    stack.command("retention", "rewrap")
     ask(stack, key)
     file = tmp_path / "erased.tlog-proof"
     words = ("--patient", REFERENCE, "--basis", "GDPR Art. 17(1)(a)", "--certificate", str(file))
-    done = json.loads(stack.run("retention", "erase", *words, "--json").stdout)
+    done = json.loads(stack.command("retention", "erase", *words, "--json").stdout)
     assert done["conversations"] == 2
     ask(stack, key)
-    assert stack.run("audit", "verify").returncode == 0
+    assert stack.command("audit", "verify").returncode == 0
     actions = [entry["action"] for entry in stack.record() if entry["entity"] == done["id"]]
     assert actions[:2] == ["content.erase", "content.erase"]
     left = wrapped_keys(stack.state)

@@ -74,11 +74,11 @@ def test_no_file_holds_a_password_or_an_api_key(own_stack: Stack) -> None:
     assert b"$argon2id$" in (own_stack.state / "appliance.db").read_bytes()
 
 
-def test_only_the_owner_can_read_the_state(own_stack: Stack) -> None:
+def test_only_the_owner_can_read_the_state(stack: Stack) -> None:
     """Every folder is 0700 and every file unreadable for others; the key file is 0400."""
-    for path in [own_stack.state, *own_stack.state.rglob("*")]:
+    for path in [stack.state, *stack.state.rglob("*")]:
         mode = path.stat().st_mode
         # The engine's container reads these under another user; the folder is 0700.
         shared = path.parent.name == "models"
         assert shared or mode & 0o077 == 0, f"{path} is {mode:o}"
-    assert (own_stack.state / "keys/content.key").stat().st_mode & 0o777 == 0o400
+    assert (stack.state / "keys/content.key").stat().st_mode & 0o777 == 0o400

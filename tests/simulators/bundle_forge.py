@@ -7,6 +7,7 @@ need a dishonest *publisher* sign the wrong thing with `signed`.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
 import re
@@ -64,6 +65,28 @@ class BundleForge:
         self.models: list[ModelSource] = []
         self.denied: list[Denied] = []
         self.part_bytes = PART_BYTES
+
+    def copied(self, desk: Path) -> BundleForge:
+        """Return the same publisher at a copy of its desk."""
+
+        def there(path: Path) -> Path:
+            return desk / path.relative_to(self.desk)
+
+        shutil.copytree(self.desk, desk)
+        other = BundleForge(desk, self.signers)
+        other.roots, other.denied = [*self.roots], [*self.denied]
+        other.part_bytes = self.part_bytes
+        other.models = [
+            dataclasses.replace(
+                model,
+                gguf=there(model.gguf),
+                card=there(model.card),
+                prompts=there(model.prompts),
+                template=model.template and there(model.template),
+            )
+            for model in self.models
+        ]
+        return other
 
     def add_model(
         self, name: str = "tiny", version: str = "1.0", *, seed: int = 0, epoch: int = 1

@@ -25,11 +25,12 @@ from pathlib import Path
 from typing import Any
 
 from flask.testing import FlaskClient
+from jinja2.bccache import Bucket, BytecodeCache
 from werkzeug.serving import WSGIRequestHandler, make_server
 from werkzeug.test import TestResponse
 
 from appliance import config as configuration
-from appliance.assembly import assemble
+from appliance.assembly import Appliance, assemble
 from appliance.audit.query import Query
 from appliance.clock import System
 from appliance.identity import passwords
@@ -37,10 +38,13 @@ from appliance.identity.permissions import Actor
 from appliance.identity.roles import ASSIGNABLE, Role
 from appliance.operations import operations_for
 from appliance.operations.imports import Imports
-from appliance.operations.setup import initialise
+from appliance.operations.recording import Recorder
 from appliance.web import create_app
+from appliance.web.cookies import SESSION
 from tests.simulators.bundle_forge import BundleForge, card_text
 from tests.simulators.evaluated import mark_evaluated
+from tests.simulators.fresh_state import fresh_state
+from tests.simulators.kept_folder import kept_folder
 from tests.simulators.tiny_gguf import TEMPLATE, write_tiny_gguf
 
 CONSOLE = Actor("os:test", "test", Role.CONSOLE, "console", None, "console")
@@ -57,10 +61,32 @@ class Quiet(WSGIRequestHandler):
         pass
 
 
-class Clinic:
-    """Everything behind one gateway; `browser(role)` is a person of that role, signed in."""
+class Templates(BytecodeCache):
+    """Compiled templates of all hospitals in a process; whose text changed is compiled anew."""
 
-    def __init__(self, *, answer_tokens: int = 1024, **gateway: Any) -> None:
+    def __init__(self) -> None:
+        self.compiled: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        if bucket.key in self.compiled:
+            bucket.bytecode_from_string(self.compiled[bucket.key])
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self.compiled[bucket.key] = bucket.bytecode_to_string()
+
+
+TEMPLATES = Templates()
+
+
+class Clinic:
+    """Everything behind one gateway; `browser(role)` is a person of that role, signed in.
+
+    `made` is the state folder of a hospital that is closed, to begin with a copy of it.
+    """
+
+    def __init__(
+        self, *, made: Path | None = None, answer_tokens: int = 1024, **gateway: Any
+    ) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="clinic-"))
         config = configuration.load(
             self.folder / "state", file=self.folder / "none", environment={}
@@ -70,17 +96,21 @@ class Clinic:
             gateway=replace(config.gateway, **gateway),
             engine=replace(config.engine, max_answer_tokens=answer_tokens),
         )
-        initialise(self.config, CONSOLE)
+        shutil.copytree(made or _with_people(), self.config.state)
         self.appliance = assemble(self.config, System())
         self.operations = operations_for(self.appliance)
         self.app = create_app(self.operations)
+        self.app.jinja_env.bytecode_cache = TEMPLATES
         self.engine: subprocess.Popen[bytes] | None = None
-        for role in sorted(ASSIGNABLE):
-            self.person(str(role), role)
+
+    @classmethod
+    def with_model(cls) -> Clinic:
+        """Return a hospital with a model in its library that was brought in once."""
+        return cls(made=_with_model())
 
     def person(self, name: str, role: Role) -> None:
         """Add an account with the password that all people of this hospital have."""
-        self.appliance.people.add(name, role, _hashed(PASSWORD), name.title())
+        _add_person(self.appliance, name, role)
 
     def bring_model(
         self,
@@ -136,9 +166,17 @@ class Clinic:
             time.sleep(0.05)
 
     def browser(self, name: str) -> Browser:
-        """Return a browser in which this person has signed in."""
-        browser = Browser(self)
-        browser.sign_in(name)
+        """Return a browser in which this person has signed in.
+
+        The session is opened and recorded as `Sessions.sign_in` does once the password is right;
+        hashing it is slow on purpose, and for tests of `Browser.sign_in` alone.
+        """
+        actor, browser = self.actor(name), Browser(self)
+        recorder = Recorder(self.appliance.ledger)
+        with recorder.change(actor, None, "session.open", actor.user):
+            token = self.appliance.people.open_session(actor.user, actor.source)
+        prefix = "__Host-" if self.config.gateway.behind_tls else ""
+        browser.client.set_cookie(f"{prefix}{SESSION}", token)
         return browser
 
     @contextlib.contextmanager
@@ -200,6 +238,35 @@ class Browser:
         sent = {"csrf": token[1], "once": once[1] if once else "", **(fields or {})}
         headers = {"Sec-Fetch-Site": "same-origin", "Origin": "null", **options.pop("headers", {})}
         return self.client.post(path, data=sent, headers=headers, **options)
+
+
+def _add_person(appliance: Appliance, name: str, role: Role) -> None:
+    appliance.people.add(name, role, _hashed(PASSWORD), name.title())
+
+
+@functools.cache
+def _with_people() -> Path:
+    """Make a state folder with one person of each role, once in a process, to be copied."""
+    folder = kept_folder()
+    config = configuration.load(folder / "state", file=folder / "none", environment={})
+    fresh_state(config, CONSOLE)
+    appliance = assemble(config, System())
+    for role in sorted(ASSIGNABLE):
+        _add_person(appliance, str(role), role)
+    appliance.close()
+    return config.state
+
+
+@functools.cache
+def _with_model() -> Path:
+    """Make one with a model besides."""
+    clinic = Clinic()
+    clinic.bring_model()
+    clinic.appliance.close()
+    state = kept_folder() / "state"
+    shutil.move(clinic.config.state, state)
+    clinic.close()
+    return state
 
 
 @functools.cache

@@ -5,8 +5,6 @@ Quick, for tests of what people decide about models. Not here: browsers and answ
 
 from __future__ import annotations
 
-import atexit
-import functools
 import hashlib
 import shutil
 import tempfile
@@ -21,9 +19,9 @@ from appliance.config import load
 from appliance.identity.permissions import Actor
 from appliance.identity.roles import Role
 from appliance.operations import operations_for
-from appliance.operations.setup import initialise
-from tests.simulators.bundle_forge import BundleForge
 from tests.simulators.evaluated import mark_evaluated
+from tests.simulators.fresh_state import fresh_state
+from tests.simulators.known_forge import KnownForge
 
 PUBLISHER = "acme"
 CONSOLE = Actor("os:root", "root", Role.CONSOLE, "console", None, "console")
@@ -39,26 +37,17 @@ def person(role: Role, name: str = "") -> Actor:
 STEWARD, APPROVER = person(Role.STEWARD), person(Role.APPROVER)
 
 
-@functools.cache
-def _initialised() -> Path:
-    """Make a fresh state folder once for all tests of a run, to be copied."""
-    folder = Path(tempfile.mkdtemp(prefix="library-made-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    initialise(load(folder / "state", file=folder / "none", environment={}), CONSOLE)
-    return folder / "state"
-
-
 class LibrarySite:
     """One state folder; `bring` lets the steward import a further model of the publisher."""
 
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="library-"))
-        shutil.copytree(_initialised(), self.folder / "state")
         config = load(self.folder / "state", file=self.folder / "none", environment={})
+        fresh_state(config, CONSOLE)
         self.appliance = assemble(config)
         self.verbs = operations_for(self.appliance)
         self.library = self.appliance.library
-        self.forge = BundleForge(self.folder / "desk")
+        self.forge = KnownForge(self.folder / "desk")
         self.bundles = 0
 
     def trust(self) -> None:

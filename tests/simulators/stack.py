@@ -6,7 +6,6 @@ state folder.
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import functools
 import json
@@ -16,7 +15,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -24,7 +22,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.simulators.command_line import command
+from tests.simulators.kept_folder import kept_folder
+
 ROOT = Path(__file__).resolve().parents[2]
+DEMO = ROOT / "models" / "demo"
 APPLIANCE = Path(sys.executable).with_name("appliance")
 START_WITHIN_S = 90
 
@@ -39,12 +41,9 @@ def free_port() -> int:
 @functools.cache
 def _made() -> tuple[Path, dict[str, str]]:
     """Make a state folder with the demo, as a first start does; return it and its passwords."""
-    folder = Path(tempfile.mkdtemp(prefix="made-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    words = ["--state", str(folder / "state"), "init", "--demo", "models/demo", "--json"]
-    done = subprocess.run(
-        [str(APPLIANCE), *words], cwd=ROOT, capture_output=True, text=True, check=True
-    )
+    folder = kept_folder()
+    words = ["--state", str(folder / "state"), "init", "--demo", str(DEMO), "--json"]
+    done = command(words, os.environ)
     credentials = json.loads(done.stdout)["credentials"]
     return folder / "state", {item["name"]: item["password"] for item in credentials}
 
@@ -114,7 +113,7 @@ class Stack:
         return code
 
     def run(self, *arguments: str, check: bool = True, **extra: Any) -> Any:
-        """Run one command on this state folder and return the finished process."""
+        """Run one command on this state folder in a process of its own; return how it ended."""
         return subprocess.run(
             [str(APPLIANCE), "--state", str(self.state), *arguments],
             cwd=ROOT,
@@ -126,14 +125,18 @@ class Stack:
             **extra,
         )
 
+    def command(self, *arguments: str, **extra: Any) -> subprocess.CompletedProcess[str]:
+        """Run one command on this state folder in this process; see `command_line`."""
+        return command(["--state", str(self.state), *arguments], self._environment(), **extra)
+
     def api_key(self, user: str = "demo") -> str:
         """Return a fresh API key of this user."""
-        made = json.loads(self.run("key", "create", "--user", user, "--json").stdout)
+        made = json.loads(self.command("key", "create", "--user", user, "--json").stdout)
         return str(made["key"])
 
     def record(self) -> list[dict[str, Any]]:
         """Return every entry of the record, oldest first."""
-        exported = self.run("audit", "export", "--format", "ndjson").stdout
+        exported = self.command("audit", "export", "--format", "ndjson").stdout
         return [json.loads(line) for line in exported.splitlines()]
 
     def parts(self) -> dict[str, list[int]]:

@@ -139,7 +139,8 @@ def test_a_commit_is_durable_unless_its_work_says_otherwise(database: Database) 
     """The same connection is lent for both kinds of work, and never keeps the weaker setting."""
     for durable in (True, False, True):
         with database.writing(durable=durable) as connection:
-            assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 1 + durable
+            [found] = connection.execute("PRAGMA synchronous").fetchone()
+            assert found == 1 + durable
     with database.writing(durable=False):
         pass
     with database.session() as session:

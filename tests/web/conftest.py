@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.simulators.clinic import Clinic
+from tests.web.ward import Ward
 
 
 @pytest.fixture(scope="session")
@@ -22,8 +23,27 @@ def answering() -> Iterator[Clinic]:
 @pytest.fixture
 def clinic() -> Iterator[Clinic]:
     """A hospital of one test's own, with a model in the library and no engine running."""
-    own = Clinic()
-    own.bring_model()
+    own = Clinic.with_model()
+    yield own
+    own.close()
+
+
+@pytest.fixture(scope="session")
+def first_ward() -> Iterator[Ward]:
+    """The hospital that those of `ward` are copies of; nothing runs in it."""
+    made = Ward()
+    made.clinic.appliance.close()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def ward(first_ward: Ward) -> Iterator[Ward]:
+    """A hospital of one test's own that has just got a new version of its model."""
+    own = object.__new__(Ward)
+    vars(own).update(vars(first_ward))
+    own.clinic = Clinic(made=first_ward.clinic.config.state)
+    own.forge = first_ward.forge.copied(own.clinic.folder / "desk")
     yield own
     own.close()
 

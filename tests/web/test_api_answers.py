@@ -11,6 +11,7 @@ import pytest
 from werkzeug.test import TestResponse
 
 from appliance.audit.actions import Outcome
+from appliance.conversations.store import ModelUsed
 from appliance.operations.recording import Recorder
 from tests.simulators.clinic import Browser, Clinic
 
@@ -98,8 +99,8 @@ def test_an_embedding_under_way_at_a_crash_gets_its_outcome(answering: Clinic) -
     clinician = answering.actor("clinician")
     store = answering.appliance.conversations
     model = answering.appliance.library.models()[0]
-    begun = store.create(clinician.user, "a title", "api").id
-    turn = store.begin_turn(begun, clinician.user, "text", model.name, model.version, model.digest)
+    used = ModelUsed(model.name, model.version, model.digest)
+    _, turn = store.begin(clinician.user, "a title", "api", "text", used)
     Recorder(answering.appliance.ledger).note(
         clinician, "embedding.request", Outcome.INTENT, entity=turn.answer_id
     )

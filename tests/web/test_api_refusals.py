@@ -67,6 +67,9 @@ def test_an_error_has_the_shape_of_its_api(answering: Clinic) -> None:
         ("OPTIONS", "/api/pull", "OPTIONS pull"),
         ("POST", "/api/%70ull/", "POST pull"),
         ("PUT", "/api/telltale", "PUT other"),
+        ("POST", "/api//pull", "POST pull"),
+        ("DELETE", "/api///delete", "DELETE delete"),
+        ("POST", "/api/blobs//telltale", "POST blobs"),
     ],
 )
 def test_managing_models_is_refused_and_recorded(
@@ -79,6 +82,23 @@ def test_managing_models_is_refused_and_recorded(
     assert (entry["outcome"], entry["content"]["route"]) == ("refused", word)
     assert entry["agent"]["user"] == answering.actor("clinician").user
     assert "telltale" not in json.dumps(entry)
+
+
+@pytest.mark.parametrize("path", ["/v1//models", "/v1/models//", "/c//", "/static//page.js"])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_doubled_slash_leads_nowhere(answering: Clinic, method: str, path: str) -> None:
+    """Nobody is sent on to the address that was perhaps meant: there is no such page."""
+    assert send(answering, path, {}, method).status_code == 404
+
+
+def test_two_slashes_before_a_path_open_no_other_way_in(answering: Clinic) -> None:
+    """They are read as one, by the guard and by the routes: no key, no answer; then a refusal."""
+    client, path = Browser(answering).client, {"PATH_INFO": "//api/pull"}
+    assert client.post(environ_overrides=path).status_code == 401
+    before = len(answering.record(action="model.manage"))
+    headers = {"Authorization": f"Bearer {answering.key()}"}
+    assert client.post(environ_overrides=path, headers=headers).status_code == 403
+    assert len(answering.record(action="model.manage")) == before + 1
 
 
 def test_the_wrong_method_is_no_management(answering: Clinic) -> None:

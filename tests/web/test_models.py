@@ -1,28 +1,17 @@
-"""The second person's part in the browser: read everything, agree, activate, go back, retire."""
+"""What the pages about models show, and to whom."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-import sqlalchemy as sa
 
 from appliance.bundles.evaluations.results import EvaluationInfo
-from appliance.bundles.inventory import active_first
-from appliance.bundles.store import ModelRow
-from appliance.errors import EngineUnavailableError
-from appliance.identity.roles import Role
 from appliance.inference.engine import EngineIncident
-from appliance.web import current
-from appliance.web.background import Background
-from appliance.web.pages import models as pages
-from tests.simulators.clinic import Browser, Clinic
 from tests.simulators.evaluated import CONDITIONS, mark_evaluated
-from tests.web.ward import CHANGED, Ward
+from tests.web.ward import CHANGED, NEW, OLD, Ward, ended, page
 
-NEW, OLD = "/models/ward/2.0", "/models/ward/1.0"
 LARGEST_PAGE = 150_000
 
 
@@ -32,36 +21,6 @@ def reading() -> Iterator[Ward]:
     ward = Ward()
     yield ward
     ward.close()
-
-
-@pytest.fixture
-def ward() -> Iterator[Ward]:
-    """A ward of one test's own."""
-    own = Ward()
-    yield own
-    own.close()
-
-
-def page(browser: Browser, path: str) -> str:
-    return browser.get(path).get_data(as_text=True)
-
-
-def background(clinic: Clinic) -> Background:
-    gateway: current.Gateway = clinic.app.extensions[current.EXTENSION]
-    return gateway.background
-
-
-def ended(clinic: Clinic, action: str) -> str:
-    """Return how the newest event of an action ended."""
-    return str(clinic.record(action=action)[0]["outcome"])
-
-
-def evaluation_shown(browser: Browser) -> str:
-    """Return the id of the evaluation that the form for approving carries."""
-    return page(browser, NEW).partition('name="evaluation" value="')[2].partition('"')[0]
-
-
-# --- reading
 
 
 def test_what_waits_stands_at_the_top(reading: Ward) -> None:
@@ -158,112 +117,6 @@ def test_the_largest_details_stay_small(ward: Ward) -> None:
     assert len(shown) < LARGEST_PAGE
 
 
-# --- deciding
-
-
-def test_failures_are_accepted_knowingly_or_not_at_all(ward: Ward) -> None:
-    """Without the tick the page explains; with it the approval and the number are recorded."""
-    browser = ward.clinic.browser("approver")
-    shown = page(browser, NEW)
-    assert "I have read the 2 prompts that failed" in shown
-    fields = {"roles": "clinician", "evaluation": evaluation_shown(browser)}
-    refused = browser.submit(f"{NEW}/approve", fields, page=NEW)
-    assert refused.status_code == 409
-    assert "2 of 5 prompts did not pass" in refused.get_data(as_text=True)
-    assert ward.state("2.0") == "evaluated"
-    fields["accept_failed"] = "2"
-    assert browser.submit(f"{NEW}/approve", fields, page=NEW).status_code == 303
-    done = ward.clinic.record(action="model.approve")[0]["content"]
-    assert (done["accepted_failed"], done["roles"]) == (2, ["clinician"])
-    assert "Activate ward 2.0" in page(browser, NEW)
-
-
-def test_approving_for_nobody_is_refused_on_the_same_page(ward: Ward) -> None:
-    """A model that no role may use is not approved, and the page says what to choose."""
-    response = ward.clinic.browser("approver").submit(
-        f"{NEW}/approve", {"accept_failed": "2"}, page=NEW
-    )
-    assert response.status_code == 400
-    assert "Choose roles among" in response.get_data(as_text=True)
-
-
-def test_who_brought_it_in_is_told_to_ask_a_colleague(ward: Ward) -> None:
-    """The page has no form for them, and a forged one is refused and recorded."""
-    ward.clinic.person("test", Role.APPROVER)
-    browser = ward.clinic.browser("test")
-    assert "You brought this model in" in page(browser, NEW)
-    response = browser.submit(
-        f"{NEW}/approve", {"roles": "clinician", "accept_failed": "2"}, page=NEW
-    )
-    assert response.status_code == 403
-    assert "Whoever imported a model cannot approve it" in response.get_data(as_text=True)
-    assert ended(ward.clinic, "model.approve") == "refused"
-
-
-def test_pressed_twice_and_in_two_tabs_it_happens_once(ward: Ward) -> None:
-    """The same form again shows the result again; another tab gets a plain sentence."""
-    browser = ward.clinic.browser("approver")
-    fields = {
-        "roles": "clinician", "accept_failed": "2", "once": "one-form",
-        "evaluation": evaluation_shown(browser),
-    }  # fmt: skip
-    for _ in range(2):
-        assert browser.submit(f"{NEW}/approve", fields, page=NEW).status_code == 303
-    again = browser.submit(f"{NEW}/approve", {**fields, "once": "another-tab"}, page=NEW)
-    assert again.status_code == 409
-    assert "Model ward 2.0 was approved before" in again.get_data(as_text=True)
-    outcomes = [entry["outcome"] for entry in ward.clinic.record(action="model.approve")]
-    assert outcomes.count("success") == 2  # version 1.0, and this once
-
-
-def test_activating_and_going_back_take_one_button_each(ward: Ward) -> None:
-    """The active model names what it goes back to; a second press does not go forward again."""
-    clinic, browser = ward.clinic, ward.clinic.browser("approver")
-    with clinic.appliance.databases[0].session() as session:
-        session.execute(sa.update(ModelRow).values(security_epoch=1))
-    clinic.operations.models.approve(clinic.actor("approver"), "ward", "2.0", accept_failed=2)
-    assert browser.submit(f"{NEW}/activate", page=NEW).status_code == 303
-    assert (ward.state("2.0"), ward.state("1.0")) == ("active", "approved")
-    for path in ("/models", NEW):
-        assert "Go back to ward 1.0" in page(browser, path)
-    assert browser.submit(f"{NEW}/rollback", page=NEW).status_code == 303
-    assert (ward.state("2.0"), ward.state("1.0")) == ("approved", "active")
-    again = browser.submit(f"{NEW}/rollback", {"once": "another-tab"}, page=NEW)
-    assert again.status_code == 409
-    assert "does not answer any more" in again.get_data(as_text=True)
-    assert ward.state("1.0") == "active"
-    assert ended(clinic, "model.rollback") == "success"
-
-
-def test_a_raised_security_epoch_leaves_no_way_back(ward: Ward) -> None:
-    """No button offers a version that its publisher asks nobody to go back to."""
-    clinic, browser = ward.clinic, ward.clinic.browser("approver")
-    assert "does not answer again once this is agreed to" in page(browser, NEW)
-    clinic.operations.models.approve(clinic.actor("approver"), "ward", "2.0", accept_failed=2)
-    assert browser.submit(f"{NEW}/activate", page=NEW).status_code == 303
-    assert "Go back to ward 1.0" not in page(browser, NEW)
-
-
-def test_pins_and_retiring_are_decided_with_a_reason(ward: Ward) -> None:
-    """A pin shows itself and holds; a retired version has nothing left to decide."""
-    clinic, browser = ward.clinic, ward.clinic.browser("approver")
-    assert browser.submit(f"{OLD}/pin", {"reason": "x"}, page=OLD).status_code == 400
-    assert browser.submit(f"{OLD}/pin", {"reason": "study 1/26"}, page=OLD).status_code == 303
-    assert "study 1/26" in page(browser, OLD)
-    clinic.operations.models.approve(clinic.actor("approver"), "ward", "2.0", accept_failed=2)
-    assert "cannot be activated until it is unpinned" in page(browser, NEW)
-    assert browser.submit(f"{NEW}/activate", {"once": "a"}, page=NEW).status_code == 409
-    assert browser.submit(f"{OLD}/retire", {"reason": "unused"}, page=OLD).status_code == 409
-    assert browser.submit(f"{OLD}/unpin", page=OLD).status_code == 303
-    fields = {"reason": "withdrawn by us", "delete_weights": "yes"}
-    assert browser.submit(f"{NEW}/retire", fields, page=NEW).status_code == 303
-    shown = page(browser, NEW)
-    assert "There is nothing to decide: it is retired." in shown
-    assert "the weights are not on this machine any more" in shown
-    for action in ("model.pin", "model.unpin", "model.retire"):
-        assert ended(clinic, action) == "success", action
-
-
 def test_a_quarantined_model_says_why(ward: Ward) -> None:
     """The reason stands on both pages, in the colour of a warning, and no button is left."""
     ward.clinic.appliance.library.quarantine(ward.new.id, "denied by its publisher: leaks names")
@@ -272,131 +125,6 @@ def test_a_quarantined_model_says_why(ward: Ward) -> None:
         assert "enied by its publisher: leaks names" in page(browser, path)
     assert "No engine loads it" in page(browser, NEW)
     assert f"{NEW}/approve" not in page(browser, NEW)
-
-
-# --- what takes long
-
-
-def test_an_evaluation_goes_on_after_its_page_was_answered(ward: Ward) -> None:
-    """Asked for by the steward, run in a real engine, then shown with its own date and count."""
-    clinic, browser = ward.clinic, ward.clinic.browser("steward")
-    assert browser.submit(f"{NEW}/evaluate", page=NEW).status_code == 303
-    task = background(clinic).get(f"evaluate {ward.new.id}")
-    assert task is not None
-    assert task.wait(120)
-    assert task.error is None
-    assert ended(clinic, "model.evaluate") == "success"
-    assert "The one prompt passed" in page(browser, NEW)
-
-
-def test_the_page_says_how_far_an_evaluation_is(ward: Ward) -> None:
-    """Prompts done and in all, and a link to look again; asking again joins the running one."""
-    clinic, browser, go = ward.clinic, ward.clinic.browser("steward"), threading.Event()
-    task = background(clinic).start(f"evaluate {ward.new.id}", lambda _: go.wait())
-    task.report(3, 9)
-    shown = page(browser, NEW)
-    assert "Being evaluated: 3 of 9 prompts" in shown
-    assert "Evaluate again" not in shown
-    assert browser.submit(f"{NEW}/evaluate", {"once": "another-tab"}, page=NEW).status_code == 303
-    assert background(clinic).get(f"evaluate {ward.new.id}") is task
-    go.set()
-    assert task.wait(60)
-    assert "Being evaluated" not in page(browser, NEW)
-
-
-def test_loading_that_outlives_its_page_tells_how_it_ended(
-    ward: Ward, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The page says that loading goes on; when it fails, the next page says so, once."""
-    monkeypatch.setattr(pages, "WAIT_S", 0.0)
-    clinic, browser, go = ward.clinic, ward.clinic.browser("approver"), threading.Event()
-
-    def fail(_: object) -> None:
-        go.wait()
-        raise EngineUnavailableError("the model did not load: out of memory")
-
-    task = background(clinic).start(pages.SWITCHING, fail, "activate ward 2.0")
-    assert browser.submit(f"{NEW}/activate", page=NEW).status_code == 303
-    for path in ("/models", NEW):
-        assert "is being loaded and checked" in page(browser, path)
-    go.set()
-    assert task.wait(60)
-    assert "out of memory" not in page(ward.clinic.browser("clinician"), NEW)
-    assert "out of memory" in page(browser, NEW)
-    assert "out of memory" not in page(browser, NEW)
-
-
-def test_a_switch_is_not_taken_for_another(ward: Ward) -> None:
-    """While one activation runs, asking for another says that it was not done."""
-    clinic, browser, go = ward.clinic, ward.clinic.browser("approver"), threading.Event()
-    task = background(clinic).start(pages.SWITCHING, lambda _: go.wait(), "activate ward 2.0")
-    for verb in ("activate", "rollback"):
-        answer = browser.submit(f"{OLD}/{verb}", {"once": f"of-{verb}"}, page=OLD)
-        assert answer.status_code == 409
-        assert "nother activation is under way" in answer.get_data(as_text=True)
-    go.set()
-    assert task.wait(60)
-    assert task.error is None
-
-
-@pytest.mark.parametrize("given", [{}, {"evaluation": ""}, {"evaluation": "evl_" + "0" * 24}])
-def test_nobody_approves_without_the_evaluation_that_they_saw(
-    ward: Ward, given: dict[str, str]
-) -> None:
-    """A form that leaves it out, or names another, approves nothing."""
-    fields = {"roles": "clinician", "accept_failed": "2", **given}
-    answer = ward.clinic.browser("approver").submit(f"{NEW}/approve", fields, page=NEW)
-    assert answer.status_code == 409
-    assert ward.state("2.0") == "evaluated"
-
-
-@pytest.mark.parametrize("number", ["9" * 5_000, "-1", "\u0662", "2.0", " 2", ""])
-def test_a_strange_number_of_accepted_failures_approves_nothing(ward: Ward, number: str) -> None:
-    """Whatever stands in the field, the page comes back and says why."""
-    browser = ward.clinic.browser("approver")
-    evaluation = evaluation_shown(browser)
-    fields = {"roles": "clinician", "accept_failed": number, "evaluation": evaluation}
-    assert browser.submit(f"{NEW}/approve", fields, page=NEW).status_code == 409
-    assert ward.state("2.0") == "evaluated"
-
-
-def test_a_fault_in_the_background_is_kept_and_names_nothing() -> None:
-    """An unforeseen error becomes a plain sentence, and the key is free for another try."""
-    work = Background()
-
-    def fail(_: object) -> None:
-        raise RuntimeError("a secret")
-
-    task = work.start("a", fail)
-    assert task.wait(60)
-    assert task.error is not None
-    assert "secret" not in task.error.message
-    again = work.start("a", lambda _: None)
-    assert again is not task
-    assert again.wait(60)
-    assert again.error is None
-    work.forget("a")
-    assert work.get("a") is None
-
-
-def test_a_second_model_is_activated_and_released_with_a_button_each(ward: Ward) -> None:
-    """It answers by its name, the page says so, and the chat offers a choice while there is one."""
-    library = ward.clinic.appliance.library
-    ward.clinic.bring_model("other", "1.0")
-    library.set_active(ward.old.id)
-    browser, place = ward.clinic.browser("approver"), "/models/other/1.0"
-    assert "Activate it beside ward 1.0" in page(browser, place)
-    asker = ward.clinic.browser("clinician")
-    assert '<select name="model">' not in page(asker, "/")
-    sent = browser.submit(f"{place}/activate", {"beside": "yes"}, page=place)
-    assert sent.status_code == 303
-    assert [model.name for model in active_first(library.models())][:2] == ["ward", "other"]
-    assert "Answers by its name" in page(browser, "/models")
-    chooser = page(asker, "/").split('<select name="model">')[1].split("</select>")[0]
-    assert chooser.index("ward 1.0") < chooser.index("other 1.0")
-    assert browser.submit(f"{place}/release", page=place).status_code == 303
-    assert library.by_name("other").state == "approved"
-    assert library.by_name("ward", "1.0").state == "active"
 
 
 def test_the_last_restart_of_a_model_is_said_in_plain_words(

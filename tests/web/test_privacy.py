@@ -7,6 +7,7 @@ import re
 import pytest
 
 from appliance.audit.proof import TlogProof
+from appliance.conversations.store import ModelUsed
 from tests.simulators.clinic import ONCE, Browser, Clinic
 from tests.web.test_chat import answer_of, ask, ended
 
@@ -19,9 +20,8 @@ def conversation(clinic: Clinic, reference: str | None = None) -> str:
     """Return the id of a clinician's conversation, about a patient or not."""
     store, user = clinic.appliance.conversations, clinic.actor("clinician").user
     subject = store.subjects.ensure(reference) if reference else None
-    made = store.create(user, "Xylotitle", "chat", subject)
-    store.begin_turn(made.id, user, "Xyloprompt", "tiny", "1.0", "ab" * 32)
-    return made.id
+    used = ModelUsed("tiny", "1.0", "ab" * 32)
+    return store.begin(user, "Xylotitle", "chat", "Xyloprompt", used, subject)[0]
 
 
 def erase(browser: Browser, whose: str, kind: str = "patient", **fields: str) -> tuple[int, str]:

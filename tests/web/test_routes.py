@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from flask import Flask
 
+from appliance.conversations.store import ModelUsed
 from appliance.identity.permissions import GRANTS, Permission
 from appliance.identity.roles import ASSIGNABLE
 from appliance.operations.scopes import Wanted
@@ -104,7 +105,8 @@ Prepare = Callable[[Clinic], tuple[str, dict[str, Any]]]
 
 def conversation(clinic: Clinic) -> str:
     user = clinic.actor("clinician").user
-    return clinic.appliance.conversations.create(user, "a chat", "chat").id
+    used = ModelUsed("tiny", "1.0", "ab" * 32)
+    return clinic.appliance.conversations.begin(user, "a chat", "chat", "hello", used)[0]
 
 
 def own_key(clinic: Clinic) -> str:

@@ -9,9 +9,10 @@ from appliance.bundles.inventory import ModelInfo
 from appliance.bundles.publisher import ModelSource
 from appliance.operations.imports import Imports
 from tests.simulators.bundle_forge import BundleForge, two_of_three
-from tests.simulators.clinic import CONSOLE, Clinic
+from tests.simulators.clinic import CONSOLE, Browser, Clinic
 from tests.simulators.evaluated import mark_evaluated
 
+NEW, OLD = "/models/ward/2.0", "/models/ward/1.0"
 CARD = """name = "ward"
 version = "{version}"
 licence = "Apache-2.0"
@@ -74,3 +75,13 @@ class Ward:
 
     def close(self) -> None:
         self.clinic.close()
+
+
+def page(browser: Browser, path: str) -> str:
+    """Return what a page says."""
+    return browser.get(path).get_data(as_text=True)
+
+
+def ended(clinic: Clinic, action: str) -> str:
+    """Return how the newest event of an action ended."""
+    return str(clinic.record(action=action)[0]["outcome"])

@@ -7,6 +7,7 @@ Functions work inside the caller's transaction.
 
 from __future__ import annotations
 
+import sqlite3
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -15,6 +16,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from appliance.conversations.retention import PATIENT
 from appliance.database import Base
 from appliance.errors import NotFoundError
+from appliance.prepared import Prepared
 
 ERASE, PURGE, REWRAP = "erase", "purge", "rewrap"
 PLANNED, MARKED, DONE, VOID = "planned", "marked", "done", "void"
@@ -36,6 +38,18 @@ class ErasureRow(Base):
     finished: Mapped[float | None]
     conversations: Mapped[int]
     outcome_seq: Mapped[int | None]
+
+
+ERASED = Prepared(
+    sa.select(ErasureRow.id)
+    .where(
+        ErasureRow.kind == ERASE,
+        ErasureRow.scope == PATIENT,
+        ErasureRow.target == sa.bindparam("subject"),
+        sa.or_(ErasureRow.state == MARKED, ErasureRow.state == DONE),
+    )
+    .limit(1)
+)
 
 
 @dataclass(frozen=True)
@@ -88,15 +102,9 @@ def finished(session: Session, limit: int) -> list[Erasure]:
     return [value(row) for row in session.scalars(query)]
 
 
-def is_erased(session: Session | sa.Connection, subject: str) -> bool:
+def is_erased(connection: sqlite3.Connection, subject: str) -> bool:
     """Tell whether this pseudonym was erased, so that nothing new may be put under it."""
-    query = sa.select(ErasureRow.id).where(
-        ErasureRow.kind == ERASE,
-        ErasureRow.scope == PATIENT,
-        ErasureRow.target == subject,
-        ErasureRow.state.in_((MARKED, DONE)),
-    )
-    return session.scalars(query.limit(1)).first() is not None
+    return ERASED.one(connection, {"subject": subject}) is not None
 
 
 def value(row: ErasureRow) -> Erasure:

@@ -22,6 +22,7 @@ from appliance.clock import Clock, new_id
 from appliance.conversations.keys import scrubbing
 from appliance.database import Database, KeysBase
 from appliance.errors import VerificationError
+from appliance.prepared import Prepared
 from appliance.sealing import HINT_KEY_FILE, WRONG_KEY_FILE, ContentKey, KeyWrapper
 
 ONE = 1
@@ -71,9 +72,11 @@ class WrappingRow(KeysBase):
 
 _key = KeysBase.metadata.tables[ContentKeyRow.__tablename__]
 _wrapping = KeysBase.metadata.tables[WrappingRow.__tablename__]
-UNDER = sa.select(_wrapping.c.key_id)
+UNDER = Prepared(sa.select(_wrapping.c.key_id))
+CLAIM = Prepared(sa.insert(_wrapping))
+ADD = Prepared(sa.insert(_key))
 # One moment of both: the row, and what all rows are wrapped under.
-WRAPPED = (
+WRAPPED = Prepared(
     sa.select(_key.c.wrapped, _wrapping.c.key_id.label("under"))
     .select_from(sa.outerjoin(_key, _wrapping, sa.true()))
     .where(_key.c.key_id == sa.bindparam("of"))
@@ -99,12 +102,15 @@ class KeyRing:
         """Return a fresh key that is durable already: what it seals can be opened again."""
         if self._fresh and (kept := self._kept()) is not None:
             return kept
-        with self._database.session() as session:
-            wrapper, now = self.wrapper(session, claim=True), self._clock.now()
+        with self._database.writing() as connection:
+            found, now = UNDER.one(connection, {}), self._clock.now()
+            wrapper = self._under(found and found.key_id)
+            if found is None:
+                CLAIM.run(connection, {"one": ONE, "key_id": wrapper.key_id})
             count = FRESH_AT_ONCE if self._made >= BUSY_AFTER else 1
             made = [wrapper.generate(new_id("cky")) for _ in range(count)]
             rows = [{"key_id": k.key_id, "wrapped": w, "created": now} for k, w in made]
-            session.execute(sa.insert(_key), rows)
+            ADD.run_many(connection, rows)
         first, *others = (key for key, _ in made)
         self._made += count
         self._fresh.extend((wrapper.key_id, key) for key in others)
@@ -113,7 +119,8 @@ class KeyRing:
     def _kept(self) -> ContentKey | None:
         """Return a key that was made ahead; those made before a replacement are let go."""
         with self._database.looking() as connection:
-            under = self._under(connection.execute(UNDER).scalar_one_or_none()).key_id
+            found = UNDER.one(connection, {})
+        under = self._under(found and found.key_id).key_id
         with contextlib.suppress(IndexError):
             while True:
                 wrapped_under, key = self._fresh.popleft()
@@ -145,7 +152,7 @@ class KeyRing:
     def get(self, key_id: str) -> ContentKey:
         """Return a key; raise VerificationError if it is gone or was altered."""
         with self._database.looking() as connection:
-            row = connection.execute(WRAPPED, {"of": key_id}).one_or_none()
+            row = WRAPPED.one(connection, {"of": key_id})
         if row is None:
             raise VerificationError(f"the content key {key_id} is gone, so its text cannot be read")
         return self._under(row.under).unwrap(key_id, row.wrapped)

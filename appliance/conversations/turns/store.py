@@ -9,6 +9,7 @@ Not here: reading what was said, titles, and whose a conversation is (`conversat
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Mapping
 from typing import Any
 
@@ -34,47 +35,47 @@ from appliance.conversations.values import (
 )
 from appliance.database import Base, Database
 from appliance.errors import BadInputError, ConflictError, NotFoundError
+from appliance.prepared import Prepared
 from appliance.sealing import ContentKey, Sealed
 
 _conversation = Base.metadata.tables[ConversationRow.__tablename__]
 _message = Base.metadata.tables[MessageRow.__tablename__]
 _NOTHING = dict.fromkeys(column.name for column in _message.columns)
 
-BEGIN = sa.insert(_conversation)
-ADD = sa.insert(_message)
-CONVERSATION = sa.select(
-    _conversation.c.user_id, _conversation.c.key_id, _conversation.c.subject,
-    _conversation.c.erased_by,
-).where(_conversation.c.id == sa.bindparam("of"))  # fmt: skip
-LAST = sa.select(sa.func.coalesce(sa.func.max(_message.c.position), -1)).where(
-    _message.c.conversation_id == sa.bindparam("of")
+BEGIN = Prepared(sa.insert(_conversation))
+ADD = Prepared(sa.insert(_message))
+CONVERSATION = Prepared(
+    sa.select(
+        _conversation.c.user_id, _conversation.c.key_id, _conversation.c.subject,
+        _conversation.c.erased_by,
+    ).where(_conversation.c.id == sa.bindparam("of"))
+)  # fmt: skip
+LAST = Prepared(
+    sa.select(sa.func.coalesce(sa.func.max(_message.c.position), -1).label("position")).where(
+        _message.c.conversation_id == sa.bindparam("of")
+    )
 )
-USED = (
-    sa.update(_conversation)
-    .where(_conversation.c.id == sa.bindparam("of"))
-    .values(updated=sa.bindparam("now"))
-)
-ABOUT = (
-    sa.update(_conversation)
-    .where(_conversation.c.id == sa.bindparam("of"))
-    .values(subject=sa.bindparam("who"))
-)
-ANSWER = (
+_used = sa.update(_conversation).where(_conversation.c.id == sa.bindparam("of"))
+USED = Prepared(_used.values(updated=sa.bindparam("now")))
+ABOUT = Prepared(_used.values(subject=sa.bindparam("who")))
+ANSWER = Prepared(
     sa.select(_message.c.state, _message.c.conversation_id, _conversation.c.key_id)
     .join_from(_message, _conversation)
     .where(_message.c.id == sa.bindparam("of"))
 )
 _answer = sa.update(_message).where(_message.c.id == sa.bindparam("of"))
-OUTCOME = _answer.values(outcome_seq=sa.bindparam("seq"))
+OUTCOME = Prepared(_answer.values(outcome_seq=sa.bindparam("seq")))
 ENDING = (
     "sealed", "state", "error_code", "prompt_tokens", "answer_tokens", "latency_ms", "finished",
     "finish_reason", "dropped_turns",
 )  # fmt: skip
-END = _answer.values(
-    {
-        **{name: sa.bindparam(f"new_{name}") for name in ENDING},
-        "intent_seq": sa.bindparam("seq"),
-    }
+END = Prepared(
+    _answer.values(
+        {
+            **{name: sa.bindparam(f"new_{name}") for name in ENDING},
+            "intent_seq": sa.bindparam("seq"),
+        }
+    )
 )
 
 
@@ -117,7 +118,7 @@ class Turns:
         turn, pair = _turn(key, conversation_id, prompt, used, now, subject)
         with self._database.writing() as connection:
             rows.check_subject(connection, subject)
-            connection.execute(BEGIN, row)
+            BEGIN.run(connection, row)
             _add(connection, pair, 0)
         return conversation_id, turn
 
@@ -126,9 +127,7 @@ class Turns:
         conversation_id: str,
         user_id: str,
         prompt: str,
-        model_name: str,
-        model_version: str,
-        model_digest: str,
+        used: ModelUsed,
         subject: str | None = None,
     ) -> Turn:
         """Store a question and keep a place for its answer, in one transaction.
@@ -136,26 +135,26 @@ class Turns:
         A conversation is about one patient at most: the first pseudonym given stays. Raises
         ConflictError for another one, and for a conversation that was erased.
         """
-        now, used = self._clock.now(), ModelUsed(model_name, model_version, model_digest)
-        of = {"of": conversation_id}
+        now, of = self._clock.now(), {"of": conversation_id}
         with self._database.writing() as connection:
-            found = connection.execute(CONVERSATION, of).one_or_none()
+            found = CONVERSATION.one(connection, of)
             if found is None or found.user_id != user_id:
                 raise NotFoundError("there is no such conversation")
             rows.check_usable(found.erased_by)
             about = rows.agreed_subject(connection, found.subject, subject)
             key = self._keys.get(found.key_id)
             turn, pair = _turn(key, conversation_id, prompt, used, now, about)
-            _add(connection, pair, int(connection.execute(LAST, of).scalar_one()) + 1)
-            connection.execute(USED, {**of, "now": now})
+            last = LAST.one(connection, of)
+            _add(connection, pair, last.position + 1)
+            USED.run(connection, {**of, "now": now})
             if about != found.subject:
-                connection.execute(ABOUT, {**of, "who": about})
+                ABOUT.run(connection, {**of, "who": about})
         return turn
 
     def set_outcome(self, answer_id: str, seq: int) -> None:
         """Note which entry of the record holds the outcome of an answer."""
         with self._database.writing(durable=False) as connection:
-            if connection.execute(OUTCOME, {"of": answer_id, "seq": seq}).rowcount == 0:
+            if OUTCOME.run(connection, {"of": answer_id, "seq": seq}) == 0:
                 raise NotFoundError("there is no such message")
 
     def finish(
@@ -188,8 +187,8 @@ class Turns:
                 finish_reason, dropped_turns,
             )  # fmt: skip
             new = {f"new_{name}": value for name, value in zip(ENDING, ending, strict=True)}
-            connection.execute(END, {"of": answer_id, "seq": intent_seq, **new})
-            connection.execute(USED, {"of": conversation_id, "now": now})
+            END.run(connection, {"of": answer_id, "seq": intent_seq, **new})
+            USED.run(connection, {"of": conversation_id, "now": now})
         return sealed
 
     # --- what a crash or a full disk left open
@@ -268,17 +267,17 @@ def _turn(
 
 
 def _add(
-    connection: sa.Connection, pair: tuple[Mapping[str, Any], Mapping[str, Any]], position: int
+    connection: sqlite3.Connection, pair: tuple[Mapping[str, Any], Mapping[str, Any]], position: int
 ) -> None:
     question, answer = pair
-    connection.execute(
-        ADD, [{**question, "position": position}, {**answer, "position": position + 1}]
+    ADD.run_many(
+        connection, [{**question, "position": position}, {**answer, "position": position + 1}]
     )
 
 
-def _pending(connection: sa.Connection, answer_id: str) -> tuple[str, str]:
+def _pending(connection: sqlite3.Connection, answer_id: str) -> tuple[str, str]:
     """Return conversation and key of an answer that has not ended; raise ConflictError else."""
-    found = connection.execute(ANSWER, {"of": answer_id}).one_or_none()
+    found = ANSWER.one(connection, {"of": answer_id})
     if found is None:
         raise NotFoundError("there is no such message")
     if found.state != PENDING:

@@ -6,6 +6,7 @@ to change together. Not here: whether the account is in force (`identity/store.p
 
 from __future__ import annotations
 
+import sqlite3
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,6 +16,7 @@ from appliance.database import Base
 from appliance.errors import BadInputError, NotFoundError, NotSignedInError
 from appliance.identity import sessions
 from appliance.identity.accounts import KeyInfo, shown_text
+from appliance.prepared import Prepared
 
 DAY_S = 86_400
 MAX_DAYS = 366
@@ -84,14 +86,16 @@ def revoke_all(session: Session, user_id: str, now: float) -> None:
 
 
 _keys = Base.metadata.tables[KeyRow.__tablename__]
-KEY = sa.select(_keys).where(_keys.c.id == sa.bindparam("of"))
-USE = sa.update(_keys).where(_keys.c.id == sa.bindparam("of")).values(last_used=sa.bindparam("now"))
+KEY = Prepared(sa.select(_keys).where(_keys.c.id == sa.bindparam("of")))
+USE = Prepared(
+    sa.update(_keys).where(_keys.c.id == sa.bindparam("of")).values(last_used=sa.bindparam("now"))
+)
 
 
-def valid(connection: sa.Connection, text: str, now: float) -> KeyInfo:
+def valid(connection: sqlite3.Connection, text: str, now: float) -> KeyInfo:
     """Return the key that `text` is; raise NotSignedInError unless known and in force."""
     parsed = sessions.parse_api_key(text)
-    row = None if parsed is None else connection.execute(KEY, {"of": parsed[0]}).one_or_none()
+    row = None if parsed is None else KEY.one(connection, {"of": parsed[0]})
     if parsed is None or row is None or not sessions.same(row.digest, parsed[1]):
         raise NotSignedInError("the API key is not known", hint=HINT)
     if row.revoked is not None:
@@ -106,12 +110,12 @@ def note_is_due(key: KeyInfo, now: float) -> bool:
     return key.last_used is None or abs(now - key.last_used) >= NOTE_S
 
 
-def note(connection: sa.Connection, key_id: str, now: float) -> None:
+def note(connection: sqlite3.Connection, key_id: str, now: float) -> None:
     """Note that a key was used."""
-    connection.execute(USE, {"of": key_id, "now": now})
+    USE.run(connection, {"of": key_id, "now": now})
 
 
-def _key(row: KeyRow | sa.Row[*tuple[Any, ...]]) -> KeyInfo:
+def _key(row: Any) -> KeyInfo:
     return KeyInfo(
         id=row.id,
         user_id=row.user_id,

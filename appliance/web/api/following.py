@@ -16,6 +16,7 @@ from flask import Response, request, stream_with_context
 from appliance.errors import BadInputError, BusyError, ConflictError
 from appliance.inference.engine import TokenLogprob, ToolCall
 from appliance.operations.answer_run import AnswerRun, AnswerState
+from appliance.operations.embedding import Embedded
 from appliance.operations.questions import Question
 from appliance.web import current
 from appliance.web.api.bodies import Body
@@ -71,20 +72,24 @@ def _seat() -> Release:
         refuse(error)
 
 
-def ask(question: Callable[[], Question]) -> AnswerRun:
-    """Ask the question that a body holds; a body that holds none is recorded as refused."""
+def ask(question: Callable[[], Question], *, streams: bool) -> AnswerRun:
+    """Ask the question that a body holds; a body that holds none is recorded as refused.
+
+    Unless the answer streams, it has ended on return; it is stopped when the caller hangs up.
+    """
     try:
         asked = question()
     except BadInputError as error:
         refuse(error)
-    return current.operations().asking.ask(current.actor(), asked)
+    asking = current.operations().asking
+    if streams:
+        return asking.ask(current.actor(), asked)
+    return asking.answer(current.actor(), asked, has_hung_up)
 
 
 def whole(run: AnswerRun) -> AnswerState:
-    """Return the complete answer; stop it when the caller hangs up before."""
-    while not (state := run.finished(LOOK_EVERY_S)).ended:
-        if has_hung_up():
-            run.stop("disconnected")
+    """Return the complete answer; raise what ended it before."""
+    state = run.snapshot()
     raise_unless_complete(state)
     return state
 
@@ -94,6 +99,13 @@ def named(response: Response, run: AnswerRun, state: AnswerState | None = None) 
     response.headers["X-Answer-Id"] = run.answer_id
     if state is not None and state.record_seq is not None:
         response.headers["X-Receipt-Entry"] = str(state.record_seq)
+    return response
+
+
+def entry_named(response: Response, made: Embedded) -> Response:
+    """Say in headers under which names the record holds these vectors."""
+    response.headers["X-Answer-Id"] = made.answer_id
+    response.headers["X-Receipt-Entry"] = str(made.record_seq)
     return response
 
 

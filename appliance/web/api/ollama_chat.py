@@ -60,7 +60,7 @@ def _answer(body: Chat | Generate, shape: Shape) -> Response:
 
 
 def _asked(body: Chat | Generate, shape: Shape) -> Response:
-    run = following.ask(lambda: body.question(following.purpose()))
+    run = following.ask(lambda: body.question(following.purpose()), streams=body.is_streamed)
     if body.is_streamed:
         return following.streamed(run, _stream(run, shape), LINES)
     state = following.whole(run)

@@ -12,7 +12,6 @@ from appliance.web.api import following, ollama_replies
 from appliance.web.api.described import Description, described
 from appliance.web.api.ollama_bodies import Embed, EmbedOne
 from appliance.web.api.ollama_replies import EmbedOneReply, EmbedReply
-from appliance.web.api.openai_embeddings import entry_named
 
 api = Blueprint("ollama_embed", __name__, url_prefix="/api")
 
@@ -29,7 +28,7 @@ def embed() -> Response:
 
     def answer() -> Response:
         made = _made(wish)
-        return entry_named(jsonify(ollama_replies.embedded(made)), made)
+        return following.entry_named(jsonify(ollama_replies.embedded(made)), made)
 
     return following.seated(answer)
 
@@ -47,7 +46,7 @@ def embed_one() -> Response:
     def answer() -> Response:
         made = _made(wish)
         reply: EmbedOneReply = {"embedding": list(made.vectors[0])}
-        return entry_named(jsonify(reply), made)
+        return following.entry_named(jsonify(reply), made)
 
     return following.seated(answer)
 

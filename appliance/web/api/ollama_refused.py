@@ -20,14 +20,14 @@ KNOWN = ("pull", "push", "create", "copy", "delete", "blobs", "signin", "signout
 METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
 
 
-@api.route("/<path:wish>", methods=METHODS)
+@api.route("/<wish:wish>", methods=METHODS)
 @allow(Permission.ASK)
 @described(Description("Manage models (Ollama): always refused", status=403))
 def refused(wish: str) -> Response:
     """Refuse to pull, push, create, copy or delete models, and whatever else Ollama has."""
     if request.path in _answered():
         abort(405)
-    word = wish.partition("/")[0]
+    word = wish.lstrip("/").partition("/")[0]
     stated = f"{request.method} {word if word in KNOWN else 'other'}"
     current.operations().managing_models_refusal.refuse(current.actor(), stated)
 

@@ -46,7 +46,7 @@ def chat() -> Response:
 
 
 def _answer(body: Chat) -> Response:
-    run = following.ask(lambda: body.question(following.purpose()))
+    run = following.ask(lambda: body.question(following.purpose()), streams=bool(body.stream))
     reply = Reply(frame("chatcmpl", run), run)
     if body.stream:
         return following.streamed(run, reply.stream(with_usage=body.wants_usage), EVENTS)

@@ -31,7 +31,7 @@ def completions() -> Response:
 
 
 def _answer(body: Completion) -> Response:
-    run = following.ask(lambda: body.question(following.purpose()))
+    run = following.ask(lambda: body.question(following.purpose()), streams=bool(body.stream))
     opening = frame("cmpl", run)
     if body.stream:
         lines = _stream(opening, run, with_usage=body.wants_usage)

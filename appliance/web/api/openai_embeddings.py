@@ -8,7 +8,7 @@ import struct
 from flask import Blueprint, Response, jsonify
 
 from appliance.identity.permissions import Permission
-from appliance.operations.embedding import Embedded, EmbeddingWish
+from appliance.operations.embedding import EmbeddingWish
 from appliance.web import current
 from appliance.web.access import allow
 from appliance.web.api import following
@@ -32,13 +32,6 @@ def embeddings() -> Response:
     return following.seated(lambda: _answer(body, wish))
 
 
-def entry_named(response: Response, made: Embedded) -> Response:
-    """Say in headers under which names the record holds these vectors."""
-    response.headers["X-Answer-Id"] = made.answer_id
-    response.headers["X-Receipt-Entry"] = str(made.record_seq)
-    return response
-
-
 def _answer(body: EmbeddingBody, wish: EmbeddingWish) -> Response:
     made = current.operations().embedding.embed(current.actor(), wish)
     packed = body.encoding_format == "base64"
@@ -48,7 +41,7 @@ def _answer(body: EmbeddingBody, wish: EmbeddingWish) -> Response:
         "data": [_vector(place, vector, packed) for place, vector in enumerate(made.vectors)],
         "usage": {"prompt_tokens": made.tokens, "total_tokens": made.tokens},
     }
-    return entry_named(jsonify(reply), made)
+    return following.entry_named(jsonify(reply), made)
 
 
 def _vector(place: int, vector: tuple[float, ...], packed: bool) -> Vector:

@@ -48,7 +48,7 @@ PURPOSE = {
     "description": "The purpose of use, of those that the site allows.",
     "schema": {"type": "string"},
 }
-# `<path:wish>` of a route.
+# `<wish:wish>` of a route.
 CONVERTED = re.compile(r"<(?:[a-z]+:)?([a-z_]+)>")
 Schema = dict[str, Any]
 

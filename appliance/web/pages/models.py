@@ -237,6 +237,7 @@ def _list() -> Response:
         publishers={known.id: known.name for known in operations.trusting.list(actor)},
         pins=operations.models.pins(actor),
         previous=_previous(),
+        default=default_of(listed),
         restarts=_restarts(),
         names=_names(model.imported_by for model in listed),
         me=actor,

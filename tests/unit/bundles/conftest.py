@@ -14,6 +14,8 @@ from appliance.bundles.trust import fingerprint
 from appliance.clock import System
 from appliance.database import Database
 from tests.simulators.bundle_forge import NOW, BundleForge
+from tests.simulators.fresh_state import fresh_database
+from tests.simulators.known_forge import KnownForge
 
 TIME = NOW.timestamp()
 
@@ -45,7 +47,7 @@ def open_site(state: Path, *, list_chunks: bool = True) -> tuple[Site, Database]
     """Open the state folder, making it on first use."""
     state.mkdir(exist_ok=True)
     path = state / "appliance.db"
-    database = Database(path) if path.exists() else Database.create(path, "appliance")
+    database = Database(path) if path.exists() else fresh_database(path, "appliance")
     library = Library(
         database, state / "models", state / "staging", System(), list_chunks=list_chunks
     )
@@ -56,7 +58,7 @@ def open_site(state: Path, *, list_chunks: bool = True) -> tuple[Site, Database]
 def forge(tmp_path: Path) -> BundleForge:
     """A publisher with one key."""
     (tmp_path / "desk").mkdir()
-    return BundleForge(tmp_path / "desk")
+    return KnownForge(tmp_path / "desk")
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from appliance.bundles.evaluations import results, store
 from appliance.bundles.evaluations.results import Conditions, EvaluationInfo, PromptResult
 from appliance.bundles.evaluations.store import Evaluations
 from appliance.bundles.properties import Verdict
-from appliance.database import Database
 from appliance.errors import ConflictError, NotFoundError
+from tests.simulators.fresh_state import fresh_database
 
 PROMPTS = "a" * 64
 CONDITIONS = Conditions("an engine 1.0", "0" * 64, "1" * 64, 512, 64)
@@ -24,7 +24,7 @@ BAD = Verdict("excludes", False, "it holds 'x'")
 @pytest.fixture
 def evaluations(tmp_path: Path) -> Iterator[Evaluations]:
     """An empty database with the real schema."""
-    database = Database.create(tmp_path / "appliance.db", "appliance")
+    database = fresh_database(tmp_path / "appliance.db", "appliance")
     yield Evaluations(database)
     database.close()
 

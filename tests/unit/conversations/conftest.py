@@ -11,6 +11,7 @@ import pytest
 from appliance.conversations.store import Conversations
 from appliance.database import Database
 from appliance.sealing import KeyWrapper
+from tests.simulators.fresh_state import fresh_database
 from tests.simulators.manual_clock import ManualClock
 
 
@@ -31,8 +32,8 @@ def site(tmp_path: Path) -> Iterator[Site]:
     state.mkdir()
     KeyWrapper.create_file(state / "content.key")
     wrapper = KeyWrapper.from_file(state / "content.key")
-    main = Database.create(state / "appliance.db", "appliance")
-    keys = Database.create(state / "keys.db", "keys")
+    main = fresh_database(state / "appliance.db", "appliance")
+    keys = fresh_database(state / "keys.db", "keys")
     clock = ManualClock()
     yield Site(state, main, keys, clock, Conversations(main, keys, wrapper, clock))
     main.close()

@@ -8,20 +8,19 @@ import pytest
 import sqlalchemy as sa
 
 from appliance.conversations.store import UNREADABLE, Conversations
-from appliance.conversations.values import Turn
+from appliance.conversations.values import ModelUsed, Turn
 from appliance.database import Database
 from appliance.errors import ConflictError, VerificationError
 from appliance.sealing import KeyWrapper
 from tests.unit.conversations.conftest import Site
 
-MODEL = ("demo", "1.0", "ab" * 32)
+MODEL = ModelUsed("demo", "1.0", "ab" * 32)
 ADA, BEN = "usr_ada", "usr_ben"
 
 
 def begin(store: Conversations, prompt: str = "what is new?", user: str = ADA) -> tuple[str, Turn]:
     """Return the id of a new conversation of `user` and its first turn."""
-    conversation = store.create(user, "a title", "chat")
-    return conversation.id, store.begin_turn(conversation.id, user, prompt, *MODEL)
+    return store.begin(user, "a title", "chat", prompt, MODEL)
 
 
 def change(database: Database, statement: str, **values: object) -> None:
@@ -42,7 +41,7 @@ def test_a_pending_answer_is_unfinished(site: Site) -> None:
         conversation,
         ADA,
     )
-    assert (found.model_name, found.model_version, found.model_digest) == MODEL
+    assert ModelUsed(found.model_name, found.model_version, found.model_digest) == MODEL
     assert (found.origin, found.created) == ("chat", site.clock.now())
 
 
@@ -105,10 +104,9 @@ def files_with(folder: Path, marker: str) -> list[str]:
 def test_no_text_lies_in_any_file(site: Site) -> None:
     """Prompt, answer, old and new title: searched for in databases, -wal and -shm files."""
     store = site.store
-    made = store.create(ADA, "Xylotitle", "chat")
-    turn = store.begin_turn(made.id, ADA, "Xyloprompt", *MODEL)
+    conversation, turn = store.begin(ADA, "Xylotitle", "chat", "Xyloprompt", MODEL)
     store.finish(turn.answer_id, state="complete", text="Xyloanswer")
-    store.rename(made.id, ADA, "Xylorename")
+    store.rename(conversation, ADA, "Xylorename")
     assert store.list(ADA, search="xyloprompt")
     assert {path.name for path in site.state.iterdir()} >= {"appliance.db-wal", "keys.db-wal"}
     assert files_with(site.state, "demo"), "the search finds what does lie there"
@@ -164,16 +162,17 @@ def test_a_text_cannot_be_moved_to_another_row(site: Site) -> None:
 
 def test_a_conversation_cannot_be_given_to_someone_else_unread(site: Site) -> None:
     """A title moved under another conversation's row does not open there."""
-    first, second = site.store.create(ADA, "one", "chat"), site.store.create(ADA, "two", "chat")
+    first, _ = begin(site.store)
+    second, _ = begin(site.store)
     change(
         site.main,
         "UPDATE conversations SET (sealed_title, key_id) = "
         "(SELECT sealed_title, key_id FROM conversations WHERE id = :a) WHERE id = :b",
-        a=first.id,
-        b=second.id,
+        a=first,
+        b=second,
     )
     with pytest.raises(VerificationError):
-        site.store.get(second.id, ADA)
+        site.store.get(second, ADA)
 
 
 def test_opened_text_is_not_shown_by_accident(store: Conversations) -> None:

@@ -23,11 +23,10 @@ DAY = 86_400.0
 def asked(site: Site, user: str = ADA, reference: str | None = None, origin: str = "chat") -> str:
     """Return the id of a conversation with a question and its answer."""
     subject = site.store.subjects.ensure(reference) if reference else None
-    made = site.store.create(user, "Xylotitle", origin, subject)
-    turn = site.store.begin_turn(made.id, user, "Xyloprompt", *MODEL)
+    made, turn = site.store.begin(user, "Xylotitle", origin, "Xyloprompt", MODEL, subject)
     site.store.finish(turn.answer_id, state="complete", text="Xyloanswer")
     site.store.set_outcome(turn.answer_id, 2)
-    return made.id
+    return made
 
 
 def erase(site: Site, scope: Scope) -> tuple[Erasure, list[str]]:
@@ -133,7 +132,7 @@ def test_nothing_can_be_added_to_an_erased_conversation(site: Site) -> None:
     conversation = asked(site)
     erase(site, Scope(CONVERSATION, conversation))
     with pytest.raises(ConflictError, match="erased"):
-        site.store.begin_turn(conversation, ADA, "more", *MODEL)
+        site.store.begin_turn(conversation, ADA, "more", MODEL)
     with pytest.raises(ConflictError, match="erased"):
         site.store.rename(conversation, ADA, "new")
 
@@ -189,17 +188,17 @@ def test_one_conversation_is_about_one_patient(site: Site) -> None:
     """A second number is refused; none, or the same again, goes on."""
     conversation = asked(site, ADA, "4711")
     subject = site.store.subjects.ensure("4711")
-    assert site.store.begin_turn(conversation, ADA, "x", *MODEL).subject == subject
-    assert site.store.begin_turn(conversation, ADA, "x", *MODEL, subject).subject == subject
+    assert site.store.begin_turn(conversation, ADA, "x", MODEL).subject == subject
+    assert site.store.begin_turn(conversation, ADA, "x", MODEL, subject).subject == subject
     with pytest.raises(ConflictError, match="another patient"):
-        site.store.begin_turn(conversation, ADA, "x", *MODEL, site.store.subjects.ensure("0815"))
+        site.store.begin_turn(conversation, ADA, "x", MODEL, site.store.subjects.ensure("0815"))
 
 
 def test_a_conversation_gets_its_patient_later(site: Site) -> None:
     """From then on it is theirs as a whole."""
     conversation = asked(site)
     subject = site.store.subjects.ensure("4711")
-    site.store.begin_turn(conversation, ADA, "x", *MODEL, subject)
+    site.store.begin_turn(conversation, ADA, "x", MODEL, subject)
     assert site.store.get(conversation, ADA).subject == subject
 
 
@@ -209,10 +208,10 @@ def test_nothing_new_goes_under_an_erased_pseudonym(site: Site) -> None:
     subject = site.store.subjects.ensure("4711")
     erase(site, Scope(PATIENT, subject))
     with pytest.raises(ConflictError):
-        site.store.create(ADA, "x", "chat", subject)
+        site.store.begin(ADA, "x", "chat", "and now?", MODEL, subject)
     other = asked(site)
     with pytest.raises(ConflictError):
-        site.store.begin_turn(other, ADA, "x", *MODEL, subject)
+        site.store.begin_turn(other, ADA, "x", MODEL, subject)
 
 
 # --- holds
@@ -273,7 +272,7 @@ def test_what_was_used_lately_is_not_due(site: Site) -> None:
     """The last use counts, not the first, and each origin has its own time."""
     old, used, api = asked(site), asked(site), asked(site, origin="api")
     site.clock.advance(40 * DAY)
-    site.store.begin_turn(used, ADA, "again", *MODEL)
+    site.store.begin_turn(used, ADA, "again", MODEL)
     now = site.clock.now()
     before = {"chat": now - 30 * DAY, "api": now - 50 * DAY}
     due = {kind.origin: (kind.due, kind.held) for kind in site.store.custody.due(before)}

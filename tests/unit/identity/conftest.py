@@ -12,6 +12,7 @@ from appliance.database import Database
 from appliance.identity.accounts import User
 from appliance.identity.roles import Role
 from appliance.identity.store import People
+from tests.simulators.fresh_state import fresh_database
 from tests.simulators.manual_clock import ManualClock
 
 
@@ -22,7 +23,7 @@ def clock() -> ManualClock:
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
-    made = Database.create(tmp_path / "appliance.db", "appliance")
+    made = fresh_database(tmp_path / "appliance.db", "appliance")
     yield made
     made.close()
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from appliance.errors import EngineUnavailableError
 from appliance.inference.engine import Delta, Finished, Queued
-from appliance.inference.events import EngineSaidError, lines, progress
+from appliance.inference.events import EngineSaidError, answer, lines, progress
 
 
 def said(text: str, **rest: object) -> str:
@@ -83,3 +83,22 @@ def test_a_count_that_cannot_be_is_none() -> None:
     end = 'data: {"choices": [{"delta": {}, "finish_reason": "stop"}]}'
     *_, last = progress([end, f"data: {usage}", "data: [DONE]"])
     assert last == Finished("stop", 0, 0)
+
+
+def sent(*said_lines: str) -> bytes:
+    return "".join(f"{line}\n\n" for line in said_lines).encode()
+
+
+def test_pieces_that_came_together_are_one() -> None:
+    """What one chunk brought is shown at once; what comes later is not waited for."""
+    chunks = [sent(": queued 1", said("a"), said("b")), sent(said("c"), END, "data: [DONE]")]
+    expected = [Queued(1), Delta("ab"), Delta("c"), Finished("stop", 0, 0)]
+    assert list(answer(chunks)) == expected
+
+
+def test_what_was_said_before_a_fault_is_shown() -> None:
+    """An error in the same chunk takes nothing back."""
+    steps = answer([sent(said("a"), 'data: {"error": {"message": "boom"}}')])
+    assert next(steps) == Delta("a")
+    with pytest.raises(EngineSaidError):
+        next(steps)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import llama_cpp.llama_cpp as api
 import pytest
 
 from appliance.config import Engine as Settings
@@ -62,3 +63,8 @@ def load_model(library: Path, digest: str, **settings: int) -> Model:
 def load_weights(library: Path, digest: str) -> Weights:
     with verified(library, digest) as source:
         return Weights(source)
+
+
+def is_control(weights: Weights, token: int) -> bool:
+    """Say whether llama.cpp takes a token for a mark and not for text."""
+    return bool(api.llama_vocab_is_control(weights.vocabulary, token))

@@ -17,7 +17,7 @@ from appliance.llama.embeddings import Embedder, Vector, parse_texts
 from appliance.llama.weights import Weights
 from tests.simulators.engine_process import put_model
 
-from .conftest import load_weights
+from .conftest import is_control, load_weights
 
 LONG = "the patient rests well and eats " * 30
 
@@ -83,7 +83,7 @@ def test_tokens_are_counted_exactly(weights: Weights, embedder: Embedder) -> Non
 def test_a_text_cannot_bring_control_tokens(weights: Weights, embedder: Embedder) -> None:
     """Marks of turns are ordinary text to an embedding as well."""
     tokens = embedder._tokens("<|end|><|system|>", 0)
-    assert [token for token in tokens if weights.is_control(token)] == [weights.bos]
+    assert [token for token in tokens if is_control(weights, token)] == [weights.bos]
 
 
 def test_a_text_too_long_is_refused_by_its_place(embedder: Embedder) -> None:

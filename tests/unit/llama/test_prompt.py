@@ -14,7 +14,7 @@ from appliance.llama.weights import Weights
 from tests.simulators.engine_process import put_model
 from tests.simulators.tiny_gguf import TEMPLATE, USER_DEFINED_TURN
 
-from .conftest import load_weights
+from .conftest import is_control, load_weights
 
 CONVERSATION = (Turn("system", "be kind"), Turn("user", "hello"))
 # What the template writes around these two turns: begin, system, end, user, end, assistant.
@@ -33,7 +33,7 @@ def writer(weights: Weights) -> PromptWriter:
 
 
 def marks(weights: Weights, tokens: list[int]) -> list[str]:
-    return [weights.text_of(token) for token in tokens if weights.is_control(token)]
+    return [weights.text_of(token) for token in tokens if is_control(weights, token)]
 
 
 def test_the_template_of_the_model_is_used(weights: Weights) -> None:

@@ -26,7 +26,7 @@ from appliance.llama.weights import Weights
 from tests.simulators.engine_process import put_model
 from tests.simulators.tiny_gguf import TEMPLATE
 
-from .conftest import load_weights
+from .conftest import is_control, load_weights
 from .tool_templates import FAMILIES
 from .writing import WILD, Writer
 
@@ -199,7 +199,7 @@ def test_tools_cannot_bring_control_tokens(weights: Weights, style: Style) -> No
     arguments = json.dumps({ATTACK: ATTACK})
 
     def marks(turns: list[Turn], tools: tuple[Tool, ...]) -> list[int]:
-        return [token for token in writer.tokens(turns, tools) if weights.is_control(token)]
+        return [token for token in writer.tokens(turns, tools) if is_control(weights, token)]
 
     attack = conversation(ATTACK, ATTACK, arguments)
     assert marks(attack, attacked) == marks(conversation("x", "x", '{"x": "x"}'), plain)

@@ -8,6 +8,9 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
+from appliance.assembly import Appliance
+from appliance.conversations.store import ModelUsed, Turn
+from appliance.identity.permissions import Actor
 from appliance.inference.engine import (
     Delta,
     Engine,
@@ -33,6 +36,13 @@ def held_back(engine: Engine) -> Iterator[None]:
     finally:
         for holder in holders:
             holder.close()
+
+
+def unanswered(appliance: Appliance, actor: Actor) -> tuple[str, Turn]:
+    """Return a conversation with one question that nothing was recorded of, as a crash leaves."""
+    model = appliance.library.by_name("tiny")
+    used = ModelUsed(model.name, model.version, model.digest)
+    return appliance.conversations.begin(actor.user, "t", "chat", "hello", used)
 
 
 def eventually(check: Callable[[], bool]) -> bool:

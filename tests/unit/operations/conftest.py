@@ -25,9 +25,9 @@ from appliance.identity.permissions import Actor
 from appliance.identity.roles import Role
 from appliance.operations import Operations, operations_for
 from appliance.operations.imports import Imports
-from appliance.operations.setup import initialise
 from tests.simulators.bundle_forge import BundleForge
 from tests.simulators.evaluated import mark_evaluated
+from tests.simulators.fresh_state import fresh_state
 
 PATIENCE_S = 60
 
@@ -37,7 +37,7 @@ def make_state(folder: Path) -> Config:
     config = load(
         folder / "state", file=folder / "none", environment={"APPLIANCE_ENGINE__THREADS": "1"}
     )
-    initialise(config, console_actor())
+    fresh_state(config, console_actor())
     appliance = assemble(config)
     verbs = operations_for(appliance)
     expires = datetime.now(tz=UTC).replace(microsecond=0) + timedelta(days=1)

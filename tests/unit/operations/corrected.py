@@ -19,7 +19,7 @@ from appliance.identity.permissions import Actor
 from appliance.identity.roles import Role
 from appliance.operations import Operations, operations_for
 from appliance.operations.recording import event_of, system
-from appliance.operations.setup import initialise
+from tests.simulators.fresh_state import fresh_state
 from tests.simulators.manual_clock import ManualClock
 from tests.unit.operations.conftest import actor
 
@@ -86,7 +86,7 @@ class Site:
 def opened(folder: Path) -> Iterator[Site]:
     """Make a state folder, and open its record until the test is over."""
     config = load(folder / "state", file=folder / "none", environment={})
-    initialise(config, console_actor())
+    fresh_state(config, console_actor())
     clock = ManualClock()
     appliance = assemble(config, clock)
     yield Site(config, clock, appliance, operations_for(appliance))

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
-import functools
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,14 +13,15 @@ from appliance.audit.actions import Outcome
 from appliance.audit.query import Query
 from appliance.cli.actor import console_actor
 from appliance.config import Config, load
+from appliance.conversations.store import ModelUsed
 from appliance.identity.permissions import Actor
 from appliance.identity.roles import Role
 from appliance.operations import Operations, operations_for
 from appliance.operations.recording import Recorder
-from appliance.operations.setup import initialise
+from tests.simulators.fresh_state import fresh_state
 from tests.simulators.manual_clock import ManualClock
 
-MODEL = ("demo", "1.0", "ab" * 32)
+MODEL = ModelUsed("demo", "1.0", "ab" * 32)
 PROMPT, ANSWER = "Xyloprompt", "Xyloanswer"
 
 
@@ -55,8 +52,7 @@ class House:
         """Have a question answered as `asking` would; return conversation and outcome's entry."""
         store, recorder = self.appliance.conversations, Recorder(self.appliance.ledger)
         subject = store.subjects.ensure(reference) if reference else None
-        made = store.create(actor.user, "Xylotitle", origin, subject)
-        turn = store.begin_turn(made.id, actor.user, PROMPT, *MODEL)
+        made, turn = store.begin(actor.user, "Xylotitle", origin, PROMPT, MODEL, subject)
         facts = {} if subject is None else {"subject": subject}
         content = {"question": turn.sealed_question.for_record(), **facts}
         seq = recorder.note(
@@ -68,7 +64,7 @@ class House:
             actor, "answer.complete", Outcome.SUCCESS, entity=turn.answer_id, content=content
         ).seq
         store.set_outcome(turn.answer_id, end)
-        return made.id, end
+        return made, end
 
     def erased(self, actor: Actor) -> list[str]:
         """Return the ids of this person's conversations that were erased."""
@@ -76,19 +72,11 @@ class House:
         return [item.id for item in found if item.erased]
 
 
-@functools.cache
-def _template() -> Path:
-    """Make one state folder for a whole test run: it takes longer than copying it."""
-    folder = Path(tempfile.mkdtemp(prefix="kept-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    initialise(load(folder / "state", file=folder / "none", environment={}), console_actor())
-    return folder / "state"
-
-
 def made(folder: Path, **settings: str) -> Config:
     """Make a fresh state folder."""
-    shutil.copytree(_template(), folder / "state")
-    return load(folder / "state", file=folder / "none", environment=settings)
+    config = load(folder / "state", file=folder / "none", environment=settings)
+    fresh_state(config, console_actor())
+    return config
 
 
 @contextmanager

@@ -32,7 +32,7 @@ from appliance.operations import anchor_round
 from appliance.operations import anchors as operation
 from appliance.operations.anchor_round import AGAIN_AFTER_NS, AnchorRound
 from appliance.operations.anchors import Anchors
-from appliance.operations.setup import initialise
+from tests.simulators.fresh_state import fresh_state
 from tests.simulators.manual_clock import ManualClock
 from tests.simulators.stack import free_port
 from tests.simulators.syslog_collector import collector
@@ -69,7 +69,7 @@ class Site:
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
     config = load(tmp_path / "state", file=tmp_path / "none", environment={})
-    initialise(config, console_actor())
+    fresh_state(config, console_actor())
     clock, stick = ManualClock(), tmp_path / "stick"
     stick.mkdir()
     appliance = assemble(config, clock)

@@ -37,6 +37,7 @@ from tests.unit.operations.asked import (
     Watched,
     eventually,
     held_back,
+    unanswered,
 )
 
 
@@ -154,14 +155,8 @@ def test_an_answer_whose_key_is_gone_does_not_keep_the_gateway_down(
 ) -> None:
     """Its outcome is recorded without a commitment, and the others are closed too."""
     turns = []
-    model = appliance.library.by_name("tiny")
     for _ in range(2):
-        conversation = appliance.conversations.create(clinician.user, "t", "chat")
-        turns.append(
-            appliance.conversations.begin_turn(
-                conversation.id, clinician.user, "x", model.name, model.version, model.digest
-            )
-        )
+        turns.append(unanswered(appliance, clinician)[1])
         Recorder(appliance.ledger).note(
             clinician, "answer.request", Outcome.INTENT, entity=turns[-1].answer_id
         )
@@ -180,11 +175,7 @@ def test_what_a_crash_left_open_is_closed_at_the_next_start(
     operations: Operations, appliance: Appliance, clinician: Actor, entries: Entries
 ) -> None:
     """A pending answer becomes failed, once, and the record names the person."""
-    conversation = appliance.conversations.create(clinician.user, "t", "chat")
-    model = appliance.library.by_name("tiny")
-    turn = appliance.conversations.begin_turn(
-        conversation.id, clinician.user, "hello", model.name, model.version, model.digest
-    )
+    _, turn = unanswered(appliance, clinician)
     recorder = Recorder(appliance.ledger)
     recorder.note(clinician, "answer.request", Outcome.INTENT, entity=turn.answer_id)
     assert operations.asking.reconcile() == 1
@@ -214,11 +205,7 @@ def test_a_question_that_never_reached_the_record_needs_no_outcome(
     operations: Operations, appliance: Appliance, clinician: Actor, entries: Entries
 ) -> None:
     """It was never asked, so the record stays silent and the page says failed."""
-    conversation = appliance.conversations.create(clinician.user, "t", "chat")
-    model = appliance.library.by_name("tiny")
-    turn = appliance.conversations.begin_turn(
-        conversation.id, clinician.user, "hello", model.name, model.version, model.digest
-    )
+    _, turn = unanswered(appliance, clinician)
     assert operations.asking.reconcile() == 0
     assert entries(entity=turn.answer_id) == []
     assert appliance.conversations.message(turn.answer_id, clinician.user).state == "failed"

@@ -26,9 +26,9 @@ from appliance.identity.roles import Role
 from appliance.operations import Operations, operations_for
 from appliance.operations.imports import Imports
 from appliance.operations.questions import Question
-from appliance.operations.setup import initialise
 from tests.simulators.bundle_forge import BundleForge
 from tests.simulators.evaluated import mark_evaluated
+from tests.simulators.fresh_state import fresh_state
 from tests.unit.operations.activated import APPROVER, CLINICIAN
 from tests.unit.operations.asked import eventually
 from tests.unit.operations.conftest import actor
@@ -43,7 +43,7 @@ def made() -> Iterator[Config]:
     config = load(
         folder / "state", file=folder / "none", environment={"APPLIANCE_ENGINE__THREADS": "1"}
     )
-    initialise(config, console_actor())
+    fresh_state(config, console_actor())
     appliance = assemble(config)
     verbs = operations_for(appliance)
     forge = BundleForge(folder / "desk")

@@ -263,8 +263,7 @@ def test_the_caretaker_leaves_a_running_erasure_alone(house: House) -> None:
 def test_an_answer_under_way_gets_its_outcome_without_a_text(house: House) -> None:
     """The caretaker records that it failed; its request does not stay open."""
     ada, store = house.person("ada"), house.appliance.conversations
-    made_ = store.create(ada.user, "Xylotitle", "chat")
-    turn = store.begin_turn(made_.id, ada.user, PROMPT, *MODEL)
+    _, turn = store.begin(ada.user, "Xylotitle", "chat", PROMPT, MODEL)
     note = Recorder(house.appliance.ledger).note
     note(ada, "answer.request", Outcome.INTENT, entity=turn.answer_id)
     house.verbs.content.erase(console_actor(), Wanted(USER, "ada"), BASIS)

@@ -26,9 +26,9 @@ from appliance.errors import (
 )
 from appliance.operations.comparison import IMPROVED, SAME, WORSE
 from appliance.operations.evaluation import LOCK, Evaluations
-from appliance.operations.setup import initialise
 from appliance.operations.validation import Validations
 from tests.simulators.bundle_forge import BundleForge
+from tests.simulators.fresh_state import fresh_state
 from tests.unit.operations.tried import (
     APPROVER,
     CLINICIAN,
@@ -47,7 +47,7 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, BundleForge]:
     """A state folder without models that trusts a publisher; made once, for tests to copy."""
     folder = tmp_path_factory.mktemp("fresh")
     config = load(folder / "s", file=folder / "none", environment={})
-    initialise(config, console_actor())
+    fresh_state(config, console_actor())
     forge = BundleForge(folder / "desk")
     appliance = assemble(config)
     root = forge.roots[0]

@@ -21,9 +21,9 @@ from appliance.config import load
 from appliance.errors import ForbiddenError
 from appliance.identity.roles import Role
 from appliance.operations.imports import ImportEvent, Imports
-from appliance.operations.setup import initialise
 from tests.simulators import bundle_forge as attacks
 from tests.simulators.bundle_forge import BundleForge
+from tests.simulators.fresh_state import fresh_state
 from tests.unit.operations.conftest import actor
 
 STEWARD = actor(Role.STEWARD, "steward")
@@ -33,7 +33,7 @@ STEWARD = actor(Role.STEWARD, "steward")
 def appliance(tmp_path: Path) -> Iterator[Appliance]:
     """A fresh state folder of one test, without an engine."""
     config = load(tmp_path / "state", file=tmp_path / "none", environment={})
-    initialise(config, console_actor())
+    fresh_state(config, console_actor())
     parts = assemble(config)
     yield parts
     parts.close()

@@ -29,6 +29,7 @@ from appliance.operations.refusals import Refusals
 from appliance.operations.sessions import anonymous
 from tests.simulators.manual_clock import ManualClock
 from tests.simulators.stack import APPLIANCE
+from tests.unit.operations.asked import unanswered
 from tests.unit.operations.conftest import actor, make_state
 
 Entries = Callable[..., list[dict[str, Any]]]
@@ -141,10 +142,10 @@ def test_an_administrator_reads_no_content_and_no_record(
     operations: Operations, appliance: Appliance, clinician: Actor
 ) -> None:
     """Neither a conversation nor the record opens for the administrator."""
-    conversation = appliance.conversations.create(clinician.user, "mine", "chat")
+    conversation, _ = unanswered(appliance, clinician)
     admin = actor(Role.ADMINISTRATOR, "admin3")
     with pytest.raises(ForbiddenError):
-        operations.chats.open(admin, conversation.id)
+        operations.chats.open(admin, conversation)
     for attempt in (
         lambda: operations.records.search(admin, Query()),
         lambda: operations.records.verify(admin),
@@ -158,10 +159,10 @@ def test_a_colleague_does_not_find_my_conversation(
     operations: Operations, appliance: Appliance, clinician: Actor, entries: Entries
 ) -> None:
     """It is not found rather than forbidden, and the attempt is recorded."""
-    conversation = appliance.conversations.create(clinician.user, "mine", "chat")
+    conversation, _ = unanswered(appliance, clinician)
     with pytest.raises(NotFoundError):
-        operations.chats.open(actor(Role.CLINICIAN, "curious"), conversation.id)
-    assert entries(user="usr_curious", entity=conversation.id)[-1]["outcome"] == "refused"
+        operations.chats.open(actor(Role.CLINICIAN, "curious"), conversation)
+    assert entries(user="usr_curious", entity=conversation)[-1]["outcome"] == "refused"
 
 
 def test_reading_the_record_is_itself_recorded(operations: Operations, entries: Entries) -> None:

@@ -27,8 +27,8 @@ from appliance.identity.permissions import Actor
 from appliance.identity.roles import Role
 from appliance.operations import operations_for
 from appliance.operations.imports import ImportEvent, Imports
-from appliance.operations.setup import initialise
 from tests.simulators.bundle_forge import NOW, BundleForge
+from tests.simulators.fresh_state import fresh_state
 from tests.simulators.manual_clock import ManualClock
 
 CONSOLE = Actor("os:steward", "steward", Role.CONSOLE, "console", None, "console")
@@ -47,7 +47,7 @@ class Hospital:
         self.folder = folder
         settings = {"APPLIANCE_ENGINE__THREADS": "1"}
         self.config = load(folder / "state", file=folder / "none", environment=settings)
-        initialise(self.config, CONSOLE)
+        fresh_state(self.config, CONSOLE)
         self.clock = ManualClock(NOW.timestamp())
         self.appliance = assemble(self.config, self.clock)
         self.operations = operations_for(self.appliance)
