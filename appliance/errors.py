@@ -134,6 +134,13 @@ class VerificationError(ApplianceError):
     hint = "keep the files as they are and call the person in charge of security"
 
 
+class CertificateError(ApplianceError):
+    """A certificate for the edge, or what belongs to it, is not fit to be used."""
+
+    code = "bad_certificate"
+    hint = "nothing was changed; `appliance tls show` says where it stands"
+
+
 class TamperedError(VerificationError):
     """The record is not as it was written: `seq` is the first bad entry, `what` is wrong with it.
 
