@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import ctypes
 import weakref
+from typing import Any
 
 import llama_cpp.llama_cpp as api
+import numpy as np
 
 from appliance.errors import EngineUnavailableError
 from appliance.llama import log
 from appliance.llama.batching.batch import Batch
-from appliance.llama.batching.steps import Part, Step
+from appliance.llama.batching.steps import Load, Part, Step
 from appliance.llama.placing.parameters import context_parameters
 from appliance.llama.placing.placement import Placement
 from appliance.llama.weights import Weights
@@ -77,8 +79,6 @@ class Context:
 
         Raises AbortedError, or EngineUnavailableError when llama.cpp cannot go on.
         """
-        for sequence in step.forget:
-            api.llama_memory_seq_rm(self._memory, sequence, -1, -1)
         for copy in step.copies:
             api.llama_memory_seq_cp(self._memory, copy.source, copy.target, 0, copy.length)
         if not step.parts:
@@ -95,6 +95,33 @@ class Context:
         reason = "its memory is full" if code == NO_ROOM else f"code {code}"
         raise EngineUnavailableError(f"llama.cpp could not go on ({reason})")
 
+    def save(self, sequence: int) -> object:
+        """Return what a sequence holds, to be given to `load`; None when that failed."""
+        size = api.llama_state_seq_get_size(self.pointer, sequence)
+        state = np.empty(size, np.uint8)
+        written = api.llama_state_seq_get_data(self.pointer, _bytes(state), size, sequence)
+        return state if size and written == size else None
+
+    def forget(self, sequence: int) -> None:
+        """Empty a sequence."""
+        api.llama_memory_seq_rm(self._memory, sequence, -1, -1)
+
+    def load(self, load: Load) -> bool:
+        """Bring back what was saved; tell whether it was. If not, the sequence is empty."""
+        state = load.state
+        if not isinstance(state, np.ndarray):
+            raise TypeError("only what `save` returned can be loaded")
+        with log.held_back():  # it says so when there is no room in one piece
+            read = api.llama_state_seq_set_data(
+                self.pointer, _bytes(state), state.size, load.sequence
+            )
+        if read == state.size and api.llama_memory_seq_rm(
+            self._memory, load.sequence, load.length, -1
+        ):
+            return True
+        self.forget(load.sequence)
+        return False
+
     def use_threads(self, count: int) -> None:
         """Compute with so many threads from now on; never while a step is computed."""
         api.llama_set_n_threads(self.pointer, count, count)
@@ -109,6 +136,10 @@ class Context:
             # Recurrent models cannot forget a part; then the whole sequence has to go.
             if not api.llama_memory_seq_rm(self._memory, part.sequence, part.start, -1):
                 api.llama_memory_seq_rm(self._memory, part.sequence, -1, -1)
+
+
+def _bytes(array: np.ndarray) -> Any:
+    return array.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))
 
 
 def _free(context: object, _weights: Weights) -> None:

@@ -55,7 +55,6 @@ class Decoding:
         self._scheduler = Scheduler(
             slots=placement.slots,
             pool=placement.pool_tokens,
-            kept=placement.kept,
             kept_tokens=placement.kept_tokens,
             waiting=MOST_WAITING,
             shares=context.shares,
@@ -94,7 +93,13 @@ class Decoding:
         writer = self._writers.pop(ticket, None)
         if writer is not None:
             writer.close()
-        self._scheduler.leave(ticket)
+        left = self._scheduler.leave(ticket)
+        if left is None:
+            return
+        sequence, held = left
+        state = self.context.save(sequence)
+        if state is not None:
+            self._scheduler.keep(held, state)
 
     def clear(self) -> None:
         """Forget every request, and all that the memory holds."""
@@ -115,8 +120,20 @@ class Decoding:
         """Return the next step, None when there is nothing to compute."""
         if not self._scheduler.running:
             return None
+        self._open()
         budget = self._pace.budget(self._scheduler.answering)
         return self._scheduler.step(budget, self._pace.together)
+
+    def _open(self) -> None:
+        """Bring back what fresh requests reuse."""
+        while True:
+            opening = self._scheduler.open()
+            for sequence in opening.forget:
+                self.context.forget(sequence)
+            if opening.load is None:
+                return
+            if not self.context.load(opening.load):
+                self._scheduler.missed(opening.load)
 
     def compute(self, step: Step) -> Computed:
         """Do a step; never raises."""

@@ -22,7 +22,7 @@ IDLE_LEAST = 2 * TILE
 FIRST_BUSY = 8
 PLAIN_EVERY = 16
 # Prompts that come together begin their answers together, if that takes no longer than this.
-TOGETHER_S = 4.0
+TOGETHER_S = 6.0
 # Speed that is assumed until a step was seen, in tokens/s.
 FIRST_SPEED = 128.0
 # How far a step moves what was learned: far towards smaller pieces, slowly towards larger ones, so

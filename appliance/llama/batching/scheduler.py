@@ -3,10 +3,10 @@
 Pure: it knows tokens and numbers, no llama.cpp. One memory of `pool` cells is shared by all
 sequences. Guarantees:
 
-- What is admitted always fits: its prompt and its longest answer are reserved before it begins,
-  and finished conversations that are kept for reuse give way first.
+- What is admitted always fits: its prompt and its longest answer are reserved before it begins.
 - A beginning that another request holds or is about to compute is computed once: whoever comes
-  second waits for the first to get there, in its slot, and copies.
+  second waits for the first to get there, in its slot, and copies. What a finished conversation
+  held is brought back.
 - In each step every running answer moves on by one token; the prompts that are being read get
   what room the step has beside (`reading`).
 
@@ -15,11 +15,12 @@ Not here: time (`pace`), who is next (`queueing`), what may be shared (`prefixes
 
 from __future__ import annotations
 
+from appliance.llama.batching.kept import Conversations, Kept
 from appliance.llama.batching.prefixes import Held
 from appliance.llama.batching.queueing import Queue, Waiter
 from appliance.llama.batching.reading import Reading
 from appliance.llama.batching.sequences import Copy, Sequences
-from appliance.llama.batching.steps import Request, Running, Step
+from appliance.llama.batching.steps import Load, Opening, Request, Running, Step
 
 # Waiting for less than this is not worth it: reading it costs less than a step.
 LEAST_AWAITED = 24
@@ -28,8 +29,8 @@ LEAST_AWAITED = 24
 class Scheduler:
     """Slots, sequences and cells of one context; used by one thread at a time.
 
-    `slots`: requests that run at once. `kept`: finished conversations held for reuse, of at most
-    `kept_tokens` together. `shares` is false for models whose memory cannot be cut at any place.
+    `slots`: requests that run at once. `kept_tokens`: of finished conversations, kept outside of
+    the memory. `shares` is false for models whose memory cannot be cut at any place.
     """
 
     def __init__(
@@ -37,7 +38,6 @@ class Scheduler:
         *,
         slots: int,
         pool: int,
-        kept: int,
         kept_tokens: int,
         waiting: int,
         shares: bool = True,
@@ -48,7 +48,8 @@ class Scheduler:
         self._queue = Queue(waiting)
         self._requests: dict[int, Request] = {}
         self._running: dict[int, Running] = {}
-        self._sequences = Sequences(slots, kept if shares else 0, kept_tokens)
+        self._sequences = Sequences(slots)
+        self._kept = Conversations(kept_tokens if shares else 0)
         self._reading = Reading()
 
     @property
@@ -76,31 +77,51 @@ class Scheduler:
         """Return for each one that waits how many go before it."""
         return {waiter.ticket: place for place, waiter in enumerate(self._queue.order())}
 
-    def leave(self, ticket: int) -> None:
-        """Forget a request wherever it stands; what it computed may be kept for reuse."""
+    def leave(self, ticket: int) -> tuple[int, Held] | None:
+        """Forget a request wherever it stands.
+
+        Returns its sequence and what that holds, to be written down now and given to `keep`, where
+        that is worth it.
+        """
         if self._queue.drop(ticket):
             del self._requests[ticket]
-            return
+            return None
         run = self._running.pop(ticket, None)
         if run is None:
-            return
+            return None
         self._queue.end(run.request.person)
+        self._sequences.release(run.sequence)
         del run.held.tokens[run.held.computed :]
-        others = (other.held for other in self._running.values())
-        self._sequences.keep(run.sequence, run.held, others)
+        return (run.sequence, run.held) if self._kept.wants(run.held) else None
+
+    def keep(self, held: Held, state: object) -> None:
+        """Keep what was written down of a request that left."""
+        self._kept.keep(held, state)
 
     def admit(self) -> list[int]:
         """Let those begin for whom there is a slot and room; return their tickets."""
         begun = []
         for waiter in self._queue.order():
             request = self._requests[waiter.ticket]
-            if len(self._running) >= self._slots or not self._make_room(request):
+            if len(self._running) >= self._slots or not self._has_room(request):
                 break  # strictly in turn: whoever needs less room does not overtake
             self._queue.begin(waiter)
             del self._requests[waiter.ticket]
             self._begin(request)
             begun.append(waiter.ticket)
         return begun
+
+    def open(self) -> Opening:
+        """Decide what fresh requests reuse. To be carried out, again and again until nothing is
+        loaded, before `step`: what one request loads, others may copy.
+        """
+        loads = (self._match(run) for run in self._running.values())
+        load = next((load for load in loads if load), None)
+        return Opening(self._sequences.to_forget(), load)
+
+    def missed(self, load: Load) -> None:
+        """Note that something could not be brought back; it is computed instead."""
+        self._running[load.ticket].held.computed = 0
 
     def step(self, budget: int, together: int = 0) -> Step:
         """Return what to compute next with at most `budget` prompt tokens, which may be none
@@ -109,14 +130,12 @@ class Scheduler:
         While no answer is written, a prompt that was read waits for others that are being read,
         as long as no more than `together` tokens are to be read meanwhile.
         """
-        for run in self._running.values():
-            self._match(run)
         runs = list(self._running.values())
         parts = [run.part(1) for run in runs if not run.unread]
         unread = [run for run in runs if run.unread]
         sizes = self._reading.sizes(unread, budget, 0 if parts else together)
         parts += [run.part(size) for run, size in sizes]
-        return Step(*self._sequences.due(), tuple(parts))
+        return Step(self._sequences.to_copy(), tuple(parts))
 
     def done(self, step: Step) -> None:
         """Note that a step was computed."""
@@ -133,19 +152,13 @@ class Scheduler:
             self._queue.end(run.request.person)
         self._running.clear()
         self._sequences.clear()
+        self._kept.clear()
 
     # --- room
 
-    def _make_room(self, request: Request) -> bool:
-        """Tell whether a request fits, letting go of kept conversations where that helps."""
+    def _has_room(self, request: Request) -> bool:
         reserved = sum(run.request.cells for run in self._running.values())
-        if reserved + request.cells > self._pool:
-            return False
-        spare = self._pool - reserved - request.cells
-        if self._sequences.kept_tokens > spare:
-            useful = self._best(request, list(request.prompt.tokens))[0]
-            self._sequences.shrink(spare, useful)
-        return True
+        return reserved + request.cells <= self._pool
 
     # --- beginnings in common
 
@@ -153,34 +166,44 @@ class Scheduler:
         held = Held(request.person, request.prompt.public, list(request.prompt.tokens))
         self._running[request.ticket] = Running(request, self._sequences.take(), held)
 
-    def _match(self, run: Running) -> None:
-        """Decide once what a fresh request copies, as soon as it is there to be copied."""
+    def _match(self, run: Running) -> Load | None:
+        """Decide once what a fresh request reuses, as soon as it is there; return what to load."""
         if run.begun:
-            return
-        source, length = self._best(run.request, run.prompt, besides=run.sequence)
-        awaited, more = self._coming(run)
-        if awaited is not None and more >= length + LEAST_AWAITED:
-            run.awaits, run.expects = awaited, more
-            return
+            return None
+        source, length = self._held_by_others(run)
+        kept, more = self._kept_for(run)
+        awaited, coming = self._coming(run)
+        if awaited is not None and coming >= max(length, more) + LEAST_AWAITED:
+            run.awaits, run.expects = awaited, coming
+            return None
         run.awaits, run.expects, run.begun = None, 0, True
+        run.held.computed = max(length, more)
+        if kept is not None and more > length:
+            self._kept.use(kept)
+            return Load(run.request.ticket, run.sequence, kept.state, more)
         if source is not None and length:
             self._sequences.copy(Copy(source, run.sequence, length))
-            run.held.computed = length
+        return None
 
-    def _best(
-        self, request: Request, tokens: list[int], besides: int = -1
-    ) -> tuple[int | None, int]:
-        """Return the sequence that holds most of a prompt already, and how much."""
-        best: tuple[int | None, int] = (None, 0)
+    def _kept_for(self, run: Running) -> tuple[Kept | None, int]:
+        request = run.request
         if not self._shares or request.seeded:
+            return (None, 0)
+        return self._kept.best(request.person, run.prompt, request.prompt.public)
+
+    def _held_by_others(self, run: Running) -> tuple[int | None, int]:
+        """Return the sequence in which most of a prompt is computed already, and how much."""
+        best: tuple[int | None, int] = (None, 0)
+        if not self._shares or run.request.seeded:
             return best
-        for sequence, held in self._holders():
-            if sequence != besides and held.computed > best[1]:
-                length = min(
-                    held.offers(request.person, tokens, request.prompt.public), held.computed
+        for other in self._running.values():
+            if other.begun and other.held.computed > best[1]:
+                offered = other.held.offers(
+                    run.request.person, run.prompt, run.request.prompt.public
                 )
+                length = min(offered, other.held.computed)
                 if length > best[1]:
-                    best = (sequence, length)
+                    best = (other.sequence, length)
         return best
 
     def _coming(self, run: Running) -> tuple[int | None, int]:
@@ -195,7 +218,3 @@ class Scheduler:
             if length > max(best[1], other.held.computed):
                 best = (other.sequence, length)
         return best
-
-    def _holders(self) -> list[tuple[int, Held]]:
-        running = [(run.sequence, run.held) for run in self._running.values() if run.begun]
-        return [*self._sequences.kept.items(), *running]

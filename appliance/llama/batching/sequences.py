@@ -1,15 +1,12 @@
-"""The sequences of one memory: which are free, which hold a finished conversation for reuse.
+"""The sequences of one memory: which are free, what is to be forgotten and copied in them.
 
-Pure. Guarantee: a number is in use by one request or one kept conversation at a time, and what is
-to be forgotten is told before its number is used again. Who may reuse what is in `prefixes`.
+Pure. Guarantee: a number is in use by one request at a time, and what is to be forgotten is told
+before its number is used again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-
-from appliance.llama.batching.prefixes import Held
 
 
 @dataclass(frozen=True)
@@ -22,24 +19,13 @@ class Copy:
 
 
 class Sequences:
-    """`running` sequences at most, and `kept` conversations of `tokens` together beside them.
+    """Numbers from 0 to `count` - 1."""
 
-    Attention passes over kept tokens too, if only to skip them, so keeping is not free.
-    """
-
-    def __init__(self, running: int, kept: int, tokens: int) -> None:
-        self._count = running + kept
-        self._most_kept = kept
-        self._most_tokens = tokens
-        # By sequence, the longest unused first.
-        self.kept: dict[int, Held] = {}
-        self._free = list(range(self._count))[::-1]
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._free = list(range(count))[::-1]
         self._forget: list[int] = []
         self._copies: list[Copy] = []
-
-    @property
-    def kept_tokens(self) -> int:
-        return sum(len(held.tokens) for held in self.kept.values())
 
     def take(self) -> int:
         """Return a sequence for a request that begins."""
@@ -50,51 +36,21 @@ class Sequences:
         self._forget.append(sequence)
         self._free.append(sequence)
 
-    def keep(self, sequence: int, held: Held, running: Iterable[Held]) -> None:
-        """Hold on to a finished conversation, unless another one says the same and more."""
-        repeated = any(
-            other.person == held.person
-            and other.computed >= held.computed
-            and other.tokens[: held.computed] == held.tokens
-            for other in (*self.kept.values(), *running)
-        )
-        fits = self._most_kept and 0 < len(held.tokens) <= self._most_tokens
-        if not fits or repeated:
-            self.release(sequence)
-            return
-        while len(self.kept) >= self._most_kept:
-            self._drop(next(iter(self.kept)))
-        self.shrink(self._most_tokens - len(held.tokens), None)
-        self.kept[sequence] = held
-
-    def shrink(self, most: int, useful: int | None) -> None:
-        """Let go of kept conversations until they hold at most so many tokens.
-
-        The `useful` one goes last, when its room is needed more than its text.
-        """
-        while self.kept_tokens > most:
-            self._drop(next((kept for kept in self.kept if kept != useful), useful))
-
     def copy(self, copy: Copy) -> None:
-        """Plan a copy; a kept conversation that was used goes last."""
+        """Plan a copy."""
         self._copies.append(copy)
-        if copy.source in self.kept:
-            self.kept[copy.source] = self.kept.pop(copy.source)
 
-    def due(self) -> tuple[tuple[int, ...], tuple[Copy, ...]]:
-        """Return what is to be forgotten and then copied before the next step, once."""
-        due = tuple(self._forget), tuple(self._copies)
-        self._forget, self._copies = [], []
-        return due
+    def to_forget(self) -> tuple[int, ...]:
+        """Return what is to be forgotten now, once."""
+        forget, self._forget = tuple(self._forget), []
+        return forget
+
+    def to_copy(self) -> tuple[Copy, ...]:
+        """Return what is to be copied before the next step, once."""
+        copies, self._copies = tuple(self._copies), []
+        return copies
 
     def clear(self) -> None:
         """Note that the memory is empty."""
-        self.kept.clear()
         self._free = list(range(self._count))[::-1]
         self._forget, self._copies = [], []
-
-    def _drop(self, sequence: int | None) -> None:
-        if sequence is None:
-            raise AssertionError("nothing is kept, so nothing can be let go")
-        del self.kept[sequence]
-        self.release(sequence)

@@ -42,10 +42,27 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Step:
-    """What is to be done now, in this order: forget, copy, compute."""
+class Load:
+    """The first `length` tokens of what was written down become those of `sequence`."""
+
+    ticket: int
+    sequence: int
+    state: object
+    length: int
+
+
+@dataclass(frozen=True)
+class Opening:
+    """What is to be done before a step is planned, in this order: forget, load."""
 
     forget: tuple[int, ...]
+    load: Load | None
+
+
+@dataclass(frozen=True)
+class Step:
+    """What is to be done now, in this order: copy, compute."""
+
     copies: tuple[Copy, ...]
     parts: tuple[Part, ...]
 

@@ -58,7 +58,7 @@ def context_parameters(placement: Placement) -> Any:
     """Return the parameters for one context that all answers share."""
     parameters = api.llama_context_default_params()
     parameters.n_ctx = placement.pool_tokens
-    parameters.n_seq_max = placement.slots + placement.kept
+    parameters.n_seq_max = placement.slots
     parameters.n_batch = parameters.n_ubatch = placement.batch_tokens
     # One token is wanted of each answer that runs; scores of a whole batch would take a gigabyte.
     parameters.n_outputs_max = parameters.n_seq_max

@@ -38,9 +38,9 @@ USUAL_CONTEXT, LEAST_CONTEXT = 8_192, 2_048
 # finishing its answers.
 POOL_SHARE = 0.5
 PAGE = 256
-# Conversations kept for their next question. Each thousand tokens of them make all other reading
-# and writing some 5 % slower on a processor, and the next question of one of them far quicker.
-CPU_KEPT_TOKENS, GPU_KEPT_TOKENS = 2_048, 32_768
+# Of the machine's free memory, for finished conversations that wait for their next question; and
+# so many tokens of them at most.
+KEPT_SHARE, KEPT_TOKENS = 1 / 32, 32_768
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,9 @@ class Placement:
 
     `gpu_layers` counts the last matrix as one; `split`: shares of several GPUs, summing to 1;
     `main_gpu` -1: keep off all of them.
-    `context_tokens`: at most for one answer; `pool_tokens`: for all that run or are `kept` for
-    reuse, the latter `kept_tokens` at most. `notes`: what was not as wished, for an operator.
+    `context_tokens`: at most for one answer; `pool_tokens`: for all that run; `kept_tokens`: of
+    finished conversations, kept in the machine's memory. `notes`: what was not as wished, for an
+    operator.
     """
 
     gpu_layers: int
@@ -60,7 +61,6 @@ class Placement:
     cache_type_k: str
     cache_type_v: str
     slots: int
-    kept: int
     kept_tokens: int
     context_tokens: int
     pool_tokens: int
@@ -91,8 +91,6 @@ def plan(
     context = min(most, pool)
     if not settings.slots:
         slots = max(1, min(slots, pool // min(SLOT_TOKENS, context)))
-    # A running state cannot be cut at a shared beginning, so there is nothing to keep.
-    kept = 0 if facts.state_bytes else min(slots, MOST_SEQUENCES - slots)
     threads = settings.threads or machine.cores
     return Placement(
         gpu_layers=choice.layers,
@@ -102,8 +100,7 @@ def plan(
         cache_type_k=choice.kind,
         cache_type_v=choice.kind,
         slots=slots,
-        kept=kept,
-        kept_tokens=min(pool // 2, GPU_KEPT_TOKENS if choice.layers else CPU_KEPT_TOKENS),
+        kept_tokens=_kept_tokens(facts, choice.kind, machine),
         context_tokens=context,
         pool_tokens=pool,
         threads=threads,
@@ -111,6 +108,14 @@ def plan(
         batch_tokens=min(BATCH_TOKENS, pool),
         notes=tuple(_notes(settings, facts, machine, choice, context, most)),
     )
+
+
+def _kept_tokens(facts: ModelFacts, kind: str, machine: Machine) -> int:
+    # A running state cannot be cut at a shared beginning, so there is nothing to keep.
+    if facts.state_bytes:
+        return 0
+    each = max(1, memory.cache_bytes_per_token(facts.layers, kind))
+    return min(KEPT_TOKENS, int(machine.ram.available * KEPT_SHARE) // each)
 
 
 def _most_context(settings: Settings, facts: ModelFacts, card_context: int) -> int:

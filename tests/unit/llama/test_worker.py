@@ -11,6 +11,7 @@ import pytest
 
 from appliance.config import Engine as Settings
 from appliance.errors import EngineUnavailableError
+from appliance.llama.batching.steps import Load
 from appliance.llama.events import Done, Event, Failed, Piece, Waiting
 from appliance.llama.library_view import ActiveModel
 from appliance.llama.model import Model
@@ -214,6 +215,31 @@ def test_nobody_waits_long_for_a_request_that_never_comes(ward: Ward) -> None:
     """A caller that sends its question slowly holds up nobody else's."""
     with ward.worker.expecting():
         assert isinstance(read(ward.ask("I am here"))[-1], Done)
+
+
+def test_a_conversation_that_is_brought_back_goes_on_as_if_it_had_stayed(
+    ward: Ward, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was written down of a sequence is its memory: the answer is that of a full reading."""
+    loaded: list[int] = []
+    context = ward.model.decoding.context
+    real = context.load
+
+    def load(wish: Load) -> bool:
+        done = real(wish)
+        loaded.append(wish.length * done)
+        return done
+
+    monkeypatch.setattr(context, "load", load)
+    said = text_of(read(ward.ask("good morning", person="fay")))
+    turns = [Turn("system", "be careful"), Turn("user", "good morning"), Turn("assistant", said)]
+    prompt = ward.model.prepare([*turns, Turn("user", "and now?")], SHORT)
+    again, anew = (
+        text_of(read(ward.worker.submit(ward.model, prompt, SHORT, person)))
+        for person in ("fay", "somebody else")
+    )
+    assert again == anew
+    assert max(loaded) > prompt.public
 
 
 def test_many_threads_may_ask_and_leave_at_once(ward: Ward) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.llama.batching.pace import IDLE_STEP_S, PLAIN_EVERY, Pace
+from appliance.llama.batching.pace import IDLE_STEP_S, PLAIN_EVERY, TOGETHER_S, Pace
 
 
 def settle(pace: Pace, answers: int, base: float, each: float, steps: int = 200) -> float:
@@ -98,5 +98,5 @@ def test_more_may_be_read_together_on_a_fast_machine() -> None:
     for _ in range(20):
         slow.note(0, 128, 4.0)
         fast.note(0, 128, 0.05)
-    assert slow.together == pytest.approx(128, rel=0.1)
-    assert fast.together == pytest.approx(10_240, rel=0.1)
+    assert slow.together == pytest.approx(32 * TOGETHER_S, rel=0.1)
+    assert fast.together == pytest.approx(2_560 * TOGETHER_S, rel=0.1)

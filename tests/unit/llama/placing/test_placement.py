@@ -151,8 +151,8 @@ def test_an_idle_gpu_is_remarked_unless_it_is_meant_to_be() -> None:
 
 def test_a_running_state_leaves_nothing_to_keep() -> None:
     """It cannot be cut where two conversations part, so none is held for reuse."""
-    assert plan(AUTO, model(state_bytes=40_000_000), machine(64)).kept == 0
-    assert plan(AUTO, MODEL, machine(64)).kept > 0
+    assert plan(AUTO, model(state_bytes=40_000_000), machine(64)).kept_tokens == 0
+    assert plan(AUTO, MODEL, machine(64)).kept_tokens > 0
 
 
 def test_parameters_say_what_was_planned() -> None:
@@ -162,7 +162,7 @@ def test_parameters_say_what_was_planned() -> None:
     assert (loading.n_gpu_layers, loading.main_gpu, loading.split_mode) == (ALL, 0, 1)
     assert [loading.tensor_split[index] for index in range(3)] == [0.75, 0.25, 0]
     assert context.n_ctx == found.pool_tokens
-    assert context.n_seq_max == found.slots + found.kept
+    assert context.n_seq_max == found.slots
     assert (context.n_batch, context.n_ubatch) == (512, 512)
     assert (context.kv_unified, context.offload_kqv, context.no_perf) == (True, True, True)
     assert (context.flash_attn_type, context.type_k, context.type_v) == (-1, 1, 1)
