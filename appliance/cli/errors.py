@@ -28,6 +28,7 @@ EXIT: Mapping[type[known.ApplianceError], int] = {
     known.ConfigurationError: REFUSED,
     known.NotInitialisedError: REFUSED,
     known.NotFoundError: REFUSED,
+    known.CertificateError: REFUSED,
     known.ConflictError: REFUSED,
     known.NotSignedInError: REFUSED,
     known.SessionExpiredError: REFUSED,

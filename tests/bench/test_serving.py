@@ -159,7 +159,7 @@ def test_a_stream_that_falls_silent_has_paused() -> None:
 def test_a_stream_whose_answer_is_whole_has_not_paused() -> None:
     """What comes after the end of an answer is no pause of it."""
     whole = replace(_answered(0, 1, 2, 3), ended=3.5)
-    assert serving.pauses([whole], _answered(3.2, 23))["stall_longest_ms"] == 1_000
+    assert serving.pauses([whole], _answered(3.2, 23))["stall_longest_ms"] == 500
 
 
 def test_ratios_have_the_names_of_the_goals() -> None:
