@@ -112,6 +112,10 @@ ACTIONS: Mapping[str, Category] = {
     "retention.apply": Category.RECORD,
     # The machine.
     "appliance.init": Category.SYSTEM,
+    # The edge's certificate, and whether there is a way out.
+    "certificate.request": Category.SYSTEM,
+    "certificate.install": Category.SYSTEM,
+    "airgap.check": Category.SYSTEM,
     "engine.restart": Category.SYSTEM,
     "appliance.start": Category.SYSTEM,
     "appliance.stop": Category.SYSTEM,

@@ -5,8 +5,8 @@ caller. A message is four bytes of length (big-endian) and that much JSON. The c
 event; the answer is `{"seq", "leaf", "t"}`, or `{"code", "message", "hint"}`. One message is
 under way per connection. Anything else ends that connection, and no other.
 
-Who may speak to it is decided by the socket's folder (0700). Reading, proving and everything
-else goes through the other socket (`service.py`).
+Who may speak to it is decided by the socket's mode and folder (its owner's, or a group's). Reading,
+proving and everything else goes through the other socket (`service.py`).
 """
 
 from __future__ import annotations
@@ -75,14 +75,14 @@ class _Caller:
 class Intake:
     """Listens on `path` until `close`; made in the process that serves, after any fork."""
 
-    def __init__(self, log: Log, path: Path) -> None:
+    def __init__(self, log: Log, path: Path, mode: int = 0o600) -> None:
         """Take the place of a socket that a killed ledger left; the log's lock is held already."""
         self._log = log
         self._path = path
         path.unlink(missing_ok=True)
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listener.bind(str(path))
-        path.chmod(0o600)
+        path.chmod(mode)
         self._listener.listen(MAX_WAITING)
         self._listener.setblocking(False)
         self._wake, self._woken = socket.socketpair()

@@ -155,6 +155,11 @@ class Log:
         """Return a `.tlog-proof` of one entry; see `Ledger.prove`."""
         return self._proof(seq, self.checkpoint())
 
+    def time_of(self, seq: int) -> str | None:
+        """Return when an entry was written (RFC 3339), None where it is not there any more."""
+        with self._readers.one() as connection:
+            return _time_of(connection, seq)
+
     def handover(self, number: int) -> str:
         """Return a `.tlog-proof` of an epoch's first entry; see `Ledger.handover`."""
         known = self._recorder.epochs.all

@@ -2,7 +2,7 @@
 
 Events come in through a socket of their own (`intake.py`).
 
-Who may speak to it is decided by the socket's folder (0700); there are no users here. A request
+Who may speak to it is decided by the socket's folder and mode; there are no users here. A request
 that fails gets `{"code", "message", "hint"}`, and the client turns it back into the error.
 
 Not here: the socket, threads and processes (gunicorn, started by `appliance serve ledger`).
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -49,14 +49,23 @@ STATUS: Mapping[type[ApplianceError], str] = {
 }
 
 
-def create_app(log: Log) -> Flask:
-    """Return the application over an open log; closing the log stays with the caller."""
+Old = Callable[[], str]
+
+
+def create_app(log: Log, old: Old | None = None) -> Flask:
+    """Return the application over an open log; closing the log stays with the caller.
+
+    `old` says at each request before which moment (RFC 3339) an entry was written that may be let
+    go, `""` for none at all. So a caller that was taken over can append, and delete nothing that
+    the ledger's own settings keep. Without it the caller alone decides.
+    """
     app = Flask("appliance.audit")
     app.config["MAX_CONTENT_LENGTH"] = MAX_REQUEST_BYTES
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider has it
 
     _reading(app, log)
     _proving(app, log)
+    _pruning(app, log, old)
     app.register_error_handler(ApplianceError, _refuse)
     app.register_error_handler(HTTPException, _refuse_http)
     return app
@@ -113,6 +122,8 @@ def _proving(app: Flask, log: Log) -> None:
     def keys() -> dict[str, Any]:
         return {"keys": [_vars_of(key) for key in log.keys()]}  # noqa: SIM118 - not a mapping
 
+
+def _pruning(app: Flask, log: Log, old: Old | None) -> None:
     @app.post("/prune")
     def prune() -> dict[str, Any]:
         body = _body()
@@ -126,7 +137,23 @@ def _proving(app: Flask, log: Log) -> None:
             raise BadInputError("pruning needs an agent, whose fields are text")
         if not isinstance(basis, str) or not isinstance(source, str | None):
             raise BadInputError("pruning needs a basis, which is text")
-        return {"removed": log.prune(_number(body, "before"), by, source, basis)}
+        before = _number(body, "before")
+        if old is not None:
+            _require_old(log, before, old())
+        return {"removed": log.prune(before, by, source, basis)}
+
+
+def _require_old(log: Log, before: int, limit: str) -> None:
+    """Raise BadInputError unless the newest entry to be let go was written before `limit`.
+
+    Times are the ledger's own and go forward, but for a clock that an administrator sets back.
+    """
+    written = log.time_of(before - 1) if 0 < before <= log.head().size else None
+    if written is not None and written >= limit:
+        raise BadInputError(
+            f"entry {before - 1} is not old enough to be let go",
+            hint="retention.metadata_years of the ledger says how long entries are kept",
+        )
 
 
 def _vars_of(value: Any) -> dict[str, Any]:

@@ -30,6 +30,7 @@ COMMANDS: Mapping[str, str] = {
     "model": "appliance.cli.model:model",
     "publisher": "appliance.cli.publisher:publisher",
     "audit": "appliance.cli.audit:audit",
+    "tls": "appliance.cli.tls:tls",
     "retention": "appliance.cli.retention:retention",
     "doctor": "appliance.cli.doctor:doctor",
     "config": "appliance.cli.settings:config",

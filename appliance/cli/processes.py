@@ -111,10 +111,13 @@ def run_program(program: Program) -> int:
     return 0
 
 
-def options(bind: str, threads: int, name: str, silence_s: int = 120) -> dict[str, Any]:
+def options(
+    bind: str, threads: int, name: str, silence_s: int = 120, *, shared: bool = False
+) -> dict[str, Any]:
     """Return gunicorn's settings for one program; `bind` is `unix:PATH` or `HOST:PORT`.
 
-    A worker that shows no sign of life for `silence_s` seconds is replaced.
+    A worker that shows no sign of life for `silence_s` seconds is replaced. With `shared` the
+    socket is open to this process's group, else to its user alone.
     """
     shared_memory = Path("/dev/shm")  # noqa: S108  # heartbeat file only; it must not be on disk
     return {
@@ -128,7 +131,7 @@ def options(bind: str, threads: int, name: str, silence_s: int = 120) -> dict[st
         "loglevel": "error",
         "logger_class": PlainLogger,
         "accesslog": None,
-        "umask": 0o077,
+        "umask": 0o007 if shared else 0o077,  # of the socket; files get what harden_process says
         # gunicorn would take SCRIPT_NAME and PATH_INFO from headers of a loopback peer.
         "forwarder_headers": "",
         "forwarded_allow_ips": "",

@@ -30,7 +30,7 @@ from appliance.cli.processes import (
 )
 from appliance.config import Config
 from appliance.errors import NotInitialisedError
-from appliance.inference.sockets import socket_name
+from appliance.inference.sockets import make_folder, socket_name
 
 Made = tuple[Callable[..., Any], Callable[[], None]]
 DIED_WITH_ENGINE = "the engine ended without being told to, and the model with it"
@@ -39,6 +39,10 @@ MODEL = "model"
 LEDGER_THREADS = 64
 # Looks at the state of models, and now and then an activation that waits for one.
 ENGINE_THREADS = 32
+# An answer holds one thread for as long as it streams. What the gateway admits at once (96
+# answers and embeddings of all models together, `MAX_UNDER_WAY` in `operations/admission.py`) may
+# all go to one model. The other 32 serve what is not counted there: questions from terminals,
+# evaluations, and the looks at its state by which gateway and manager tell that it is alive.
 MODEL_THREADS = 128
 # The manager looks after everything that answers, so a silent one is replaced soon.
 SILENCE_S = {"engine": 30}
@@ -50,16 +54,24 @@ def make_ledger(config: Config) -> Made:
     from appliance.audit.intake import Intake, socket_beside
     from appliance.audit.log import Log
     from appliance.audit.service import create_app
-    from appliance.clock import System
+    from appliance.clock import System, rfc3339
+    from appliance.conversations.retention import Schedule
 
     log = Log(config.paths.audit_db, System(), boot_id(), config.ledger)
-    intake = Intake(log, socket_beside(config.paths.ledger_socket))
+    mode = 0o660 if config.ledger.socket_folder else 0o600
+    intake = Intake(log, socket_beside(config.paths.ledger_socket), mode)
 
     def stop() -> None:
         intake.close()
         log.close()
 
-    return create_app(log), stop
+    kept = Schedule(**vars(config.retention))
+
+    def old() -> str:
+        limit = kept.metadata_before(System().now())
+        return "" if limit is None else rfc3339(limit)
+
+    return create_app(log, old), stop
 
 
 def make_engine(config: Config) -> Made:
@@ -75,7 +87,7 @@ def make_engine(config: Config) -> Made:
     from appliance.llama.placing.cores import default_threads
 
     paths = config.paths
-    paths.engines.mkdir(mode=0o700, exist_ok=True)
+    make_folder(paths.engines, shared=bool(config.engine.socket_folder))
     left = list(paths.engines.glob("*.sock"))  # by processes that died with an earlier engine
     for socket in left:
         socket.unlink()
@@ -157,7 +169,14 @@ def bind_of(config: Config, part: str) -> str:
     """Return where a program listens: a Unix socket, or host and port for the gateway."""
     if part == "gateway":
         return f"{config.gateway.host}:{config.gateway.port}"
-    return f"unix:{config.paths.run / part}.sock"
+    paths = config.paths
+    return f"unix:{paths.ledger_socket if part == 'ledger' else paths.engine_socket}"
+
+
+def is_shared(config: Config, part: str) -> bool:
+    """Tell whether a program's socket lies in a folder for several users."""
+    folders = {"ledger": config.ledger.socket_folder, "engine": config.engine.socket_folder}
+    return bool(folders.get(part))
 
 
 def threads_of(config: Config, part: str) -> int:
@@ -203,7 +222,9 @@ def _serve_model(parent: int | None, given: str | None) -> NoReturn:
     bind = f"unix:{socket_name(wanted['model']['digest'])}"
     program = Program(
         make=lambda: make_model(wanted),
-        options=options(bind, MODEL_THREADS, MODEL),
+        options=options(
+            bind, MODEL_THREADS, MODEL, shared=bool(wanted["settings"].get("socket_folder"))
+        ),
         exit_code_of=exit_code_of,
         report=report,
         once=True,
@@ -227,7 +248,11 @@ def _program(config: Config, part: str) -> Program:
     return Program(
         make=lambda: MAKERS[part](config),
         options=options(
-            bind_of(config, part), threads_of(config, part), part, SILENCE_S.get(part, 120)
+            bind_of(config, part),
+            threads_of(config, part),
+            part,
+            SILENCE_S.get(part, 120),
+            shared=is_shared(config, part),
         ),
         exit_code_of=exit_code_of,
         report=report,

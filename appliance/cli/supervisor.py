@@ -148,7 +148,7 @@ class Supervisor:
         """Tell whether nobody can reach a part any more, because its socket was removed."""
         if part.name == "gateway" or now - part.started < HEALTHY_AFTER_S:
             return False
-        return not (self._config.paths.run / f"{part.name}.sock").exists()
+        return not socket_of(self._config, part.name).exists()
 
     def _end(self, part: Part) -> None:
         if part.process is None:
@@ -180,12 +180,17 @@ def answers(config: Config, part: str) -> bool:
     connection = (
         http.client.HTTPConnection(config.gateway.host, config.gateway.port, timeout=2)
         if part == "gateway"
-        else UnixConnection(config.paths.run / f"{part}.sock")
+        else UnixConnection(socket_of(config, part))
     )
     with contextlib.closing(connection), contextlib.suppress(OSError, http.client.HTTPException):
         connection.request("GET", "/healthz")
         return connection.getresponse().status < 500
     return False
+
+
+def socket_of(config: Config, part: str) -> Path:
+    """Return where the ledger or the engine listens."""
+    return config.paths.ledger_socket if part == "ledger" else config.paths.engine_socket
 
 
 class UnixConnection(http.client.HTTPConnection):

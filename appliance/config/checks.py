@@ -21,6 +21,9 @@ WITNESS = re.compile(r"https?://[^\s/@?#]+(/[^\s?#]*)?")
 VERIFIER_KEY = re.compile(r"[^\s+]+\+[0-9a-f]{8}\+[A-Za-z0-9+/=]{40,48}")
 RECORD_PURPOSE = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 
+# As in `airgap.stack`, without the one that is no part of a stack.
+AIRGAP_ROLES = ("", "edge", "gateway", "ledger", "engine", "host")
+
 # Lowest and highest value of every number.
 RANGES: Mapping[str, tuple[int, int]] = {
     "gateway.port": (1, 65_535),
@@ -61,14 +64,21 @@ def check(config: Config) -> None:
     _check_sockets(config)
     _check_policy(config.policy)
     _check_address(config.gateway)
+    if config.airgap.role not in AIRGAP_ROLES:
+        raise ConfigurationError(f"airgap.role must be one of {', '.join(AIRGAP_ROLES[1:])}")
 
 
 def _check_sockets(config: Config) -> None:
-    if len(bytes(config.paths.ledger_socket)) > MAX_SOCKET_PATH:
-        raise ConfigurationError(
-            f"the path {config.state} is too long for the sockets inside it",
-            hint=f"choose a state folder whose path has at most {MAX_SOCKET_PATH - 16} bytes",
-        )
+    for section in ("ledger", "engine"):
+        folder = getattr(config, section).socket_folder
+        if folder and not Path(folder).is_absolute():
+            raise ConfigurationError(f"{section}.socket_folder {folder} is not an absolute path")
+    for socket in (config.paths.ledger_socket, config.paths.engine_socket):
+        if len(bytes(socket)) > MAX_SOCKET_PATH:
+            raise ConfigurationError(
+                f"the path {socket.parent} is too long for the sockets inside it",
+                hint=f"choose a folder whose path has at most {MAX_SOCKET_PATH - 16} bytes",
+            )
 
 
 def _check_policy(policy: Policy) -> None:

@@ -1,4 +1,7 @@
-"""Where things lie inside the state folder: every name in one place, and none outside it."""
+"""Where things lie inside the state folder: every name in one place.
+
+Only sockets may lie outside it, in a folder that containers of several users share.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +14,11 @@ MAX_SOCKET_PATH = 107
 
 @dataclass(frozen=True)
 class Paths:
-    """Where things lie inside the state folder (0700)."""
+    """Where things lie inside the state folder (0700), and sockets that are shared elsewhere."""
 
     state: Path
+    ledger_sockets: Path | None = None
+    engine_sockets: Path | None = None
 
     @property
     def audit_db(self) -> Path:
@@ -44,6 +49,10 @@ class Paths:
         return self.state / "trust"
 
     @property
+    def tls(self) -> Path:
+        return self.state / "tls"
+
+    @property
     def staging(self) -> Path:
         return self.state / "staging"
 
@@ -57,15 +66,15 @@ class Paths:
 
     @property
     def ledger_socket(self) -> Path:
-        return self.run / "ledger.sock"
+        return (self.ledger_sockets or self.run) / "ledger.sock"
 
     @property
     def engine_socket(self) -> Path:
-        return self.run / "engine.sock"
+        return (self.engine_sockets or self.run) / "engine.sock"
 
     @property
     def engines(self) -> Path:
-        return self.run / "engines"
+        return (self.engine_sockets or self.run) / "engines"
 
     @property
     def activation_lock(self) -> Path:

@@ -53,7 +53,8 @@ class Engine:
     `slots`: answers written at once; `pool_tokens`: held in memory for all of them together;
     `context_tokens`: at most for one. `gpu_layers` -1: as many as fit; `gpu_split`: shares of
     several GPUs, such as `3,1`. `probe_every_s`: how often a token is written as a test.
-    `drain_s`: a model that was replaced may finish answers for so long.
+    `drain_s`: a model that was replaced may finish answers for so long. `socket_folder`: where
+    its sockets lie, open to its group; empty: in the state folder, for its owner alone.
     """
 
     kind: str = "llama"
@@ -71,6 +72,7 @@ class Engine:
     answer_timeout_s: int = 300
     temperature_percent: int = 0
     drain_s: int = 600
+    socket_folder: str = ""
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,7 @@ class Ledger:
     """The record's process: room kept for the last words on a full disk, largest group.
 
     `anchor_*` say where its checkpoints are also kept, once a day; empty means nowhere.
+    `socket_folder`: as for the engine.
     """
 
     reserve_bytes: int = 4_194_304
@@ -89,6 +92,7 @@ class Ledger:
     anchor_key: str = ""
     anchor_witness: str = ""
     witness_key: str = ""
+    socket_folder: str = ""
 
 
 @dataclass(frozen=True)
@@ -114,6 +118,16 @@ class Retention:
 
 
 @dataclass(frozen=True)
+class Airgap:
+    """Which part of the stack this is: edge, gateway, ledger, engine, or host; empty: none.
+
+    The gateway of a stack looks every day whether there is a way out.
+    """
+
+    role: str = ""
+
+
+@dataclass(frozen=True)
 class Config:
     """Every setting, and for each `section.key` the place it came from."""
 
@@ -124,11 +138,13 @@ class Config:
     ledger: Ledger = field(default_factory=Ledger)
     policy: Policy = field(default_factory=Policy)
     retention: Retention = field(default_factory=Retention)
+    airgap: Airgap = field(default_factory=Airgap)
     provenance: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def paths(self) -> Paths:
-        return Paths(self.state)
+        ledger, engine = self.ledger.socket_folder, self.engine.socket_folder
+        return Paths(self.state, Path(ledger) if ledger else None, Path(engine) if engine else None)
 
 
 SECTIONS: Mapping[str, type] = {
@@ -138,4 +154,5 @@ SECTIONS: Mapping[str, type] = {
     "ledger": Ledger,
     "policy": Policy,
     "retention": Retention,
+    "airgap": Airgap,
 }

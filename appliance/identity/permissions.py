@@ -46,6 +46,8 @@ class Permission(StrEnum):
     CONTENT_HOLD = "content.hold"
     RETENTION = "retention.manage"
     METRICS_READ = "metrics.read"
+    CERTIFICATES_MANAGE = "certificates.manage"
+    AIRGAP_CHECK = "airgap.check"
 
 
 _RECORD = frozenset(
@@ -135,6 +137,8 @@ GRANTS: Mapping[Role, frozenset[Permission]] = MappingProxyType(
             Permission.MODELS_PIN,
             Permission.MODELS_RETIRE,
             Permission.PUBLISHERS_TRUST,
+            Permission.CERTIFICATES_MANAGE,
+            Permission.AIRGAP_CHECK,
         },
         Role.SYSTEM: frozenset(),
     }

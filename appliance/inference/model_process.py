@@ -20,7 +20,7 @@ from pathlib import Path
 from appliance.config import Engine as Settings
 from appliance.inference.engine import EngineModel
 from appliance.inference.openai_engine import OpenAIEngine
-from appliance.inference.sockets import SocketFolder, socket_name
+from appliance.inference.sockets import SocketFolder, make_folder, socket_name
 
 # -P: a folder `appliance` where the command was typed must not be run.
 PROGRAM = (sys.executable, "-P", "-m", "appliance.cli.main")
@@ -44,7 +44,7 @@ class ModelProcess:
         """Start it; raises OSError when the system has no room for a process."""
         self.model = model
         # Also when somebody removed it while the engine runs.
-        site.sockets.path.mkdir(mode=0o700, exist_ok=True)
+        make_folder(site.sockets.path, shared=bool(site.settings.socket_folder))
         self._socket = site.sockets.path / socket_name(model.digest)
         self.engine = OpenAIEngine(uds=site.sockets.address(model.digest))
         given = {

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from appliance.assembly import Appliance
 from appliance.operations.activation import Activation
 from appliance.operations.admission import Admission
+from appliance.operations.airgap import AirGap
 from appliance.operations.anchor_round import AnchorRound
 from appliance.operations.anchors import Anchors
 from appliance.operations.asking import Asking
@@ -17,6 +18,7 @@ from appliance.operations.chats import Chats
 from appliance.operations.content import Content
 from appliance.operations.corrections import Corrections
 from appliance.operations.dossiers import Dossiers
+from appliance.operations.edge_certificates import EdgeCertificates
 from appliance.operations.embedding import Embedding
 from appliance.operations.evaluation import Evaluations
 from appliance.operations.histories import Histories
@@ -65,6 +67,8 @@ class Operations:
     retention: RetentionOperations
     rewrapping: Rewrapping
     anchors: Anchors
+    edge_certificates: EdgeCertificates
+    airgap: AirGap
     anchor_round: AnchorRound
     refusals: Refusals
 
@@ -101,6 +105,8 @@ def operations_for(appliance: Appliance) -> Operations:
         retention=RetentionOperations(appliance, content, rewrapping),
         rewrapping=rewrapping,
         anchors=anchors,
+        edge_certificates=EdgeCertificates(appliance),
+        airgap=AirGap(appliance.ledger, appliance.clock, appliance.config.airgap.role),
         anchor_round=AnchorRound(
             anchors, appliance.ledger, appliance.config.ledger, appliance.clock
         ),

@@ -54,6 +54,8 @@ class Caretaker:
             ("publishers", verbs.trusting.settle),
             ("model", verbs.activation.note_loading),
             ("retention", verbs.retention.run_due),
+            # Takes a few seconds once a day.
+            ("airgap", verbs.airgap.run_due),
             # Last: it speaks to places that may not answer for a while.
             ("anchors", verbs.anchor_round.run_due),
         ):

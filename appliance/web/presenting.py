@@ -35,6 +35,7 @@ def install(app: Flask) -> None:
         permitted=_permitted,
         history=_history,
         site=lambda: current.config().site,
+        ways_out=lambda: current.operations().airgap.ways_out(),
         idle_seconds=lambda: current.config().gateway.session_idle_s,
         reference=current.reference,
         notice=turns.NOTICE,

@@ -60,6 +60,7 @@ MEANING = {
     "engine.answer_timeout_s": "An answer is ended after so many seconds.",
     "engine.temperature_percent": "Temperature in hundredths. 0: always the likeliest word.",
     "engine.drain_s": "A model that was replaced may finish its answers for so many seconds.",
+    "engine.socket_folder": "Where its sockets lie, open to its group. Empty: in the state folder.",
     "ledger.reserve_bytes": "Room kept so that a full disk can still be recorded, in bytes.",
     "ledger.max_group": "Most entries written to disk in one go.",
     "ledger.anchor_folders": "Folders that get a checkpoint each day, and that the record is "
@@ -70,11 +71,14 @@ MEANING = {
     "ledger.anchor_key": "PEM file of its key.",
     "ledger.anchor_witness": "Address of a witness that co-signs one each day: `http://HOST:PORT`.",
     "ledger.witness_key": "The witness's verifier key; no other signature is taken for its own.",
+    "ledger.socket_folder": "Where its sockets lie, open to its group. Empty: in the state folder.",
     "policy.system_prompt": "What every model is told first.",
     "policy.purposes": "Purposes of use that a question may state, separated by commas.",
     "policy.default_purpose": "The purpose of a question that states none.",
     "retention.content_days": "Days that chats are kept after their last use. 0: for ever.",
     "retention.api_days": "Days that programs' questions and answers are kept. 0: for ever.",
+    "airgap.role": "Which part of the stack this is: `edge`, `gateway`, `ledger`, `engine`, `host`. "
+    "Empty: none. The gateway of a stack looks for a way out every day.",
     "retention.metadata_years": "Years that entries of the record are kept. 0: for ever.",
     "policy.record_purposes": "Purposes that whoever reads the record may state, by commas.",
 }

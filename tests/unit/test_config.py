@@ -189,3 +189,25 @@ def test_every_number_has_a_range() -> None:
         if type(getattr(kind(), item.name)) is int
     }
     assert set(RANGES) == numbers
+
+
+@pytest.mark.parametrize("section", ["ledger", "engine"])
+def test_sockets_may_lie_in_a_folder_of_their_own(tmp_path: Path, section: str) -> None:
+    """Those of that part alone; by default they lie in the state folder."""
+    assert settings(tmp_path).paths.ledger_socket == STATE / "run" / "ledger.sock"
+    assert settings(tmp_path).paths.engines == STATE / "run" / "engines"
+    config = settings(tmp_path, f'[{section}]\nsocket_folder = "/run/shared"\n')
+    shared = {path for path in (config.paths.ledger_socket, config.paths.engine_socket)
+              if path.parent == Path("/run/shared")}  # fmt: skip
+    assert {path.stem for path in shared} == {section}
+    assert (config.paths.engines.parent == Path("/run/shared")) is (section == "engine")
+
+
+@pytest.mark.parametrize("section", ["ledger", "engine"])
+@pytest.mark.parametrize("folder", ["run/shared", "/" + "a" * 100])
+def test_a_folder_of_sockets_that_cannot_be_used_is_refused(
+    tmp_path: Path, section: str, folder: str
+) -> None:
+    """A relative one, and one whose sockets would have an address of more than 107 bytes."""
+    with pytest.raises(ConfigurationError, match=r"absolute|too long"):
+        settings(tmp_path, f'[{section}]\nsocket_folder = "{folder}"\n')

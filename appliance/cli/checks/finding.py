@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Literal
 
 from appliance.audit.anchors import Places
+from appliance.audit.client import LedgerClient
 from appliance.audit.ledger import VerifiedRecord
 from appliance.audit.verify import verify_file
 from appliance.config import Config
@@ -38,7 +40,13 @@ class Patient:
 
     @cached_property
     def record(self) -> VerifiedRecord:
-        """The record, found whole; raises TamperedError."""
+        """The record, found whole; raises TamperedError.
+
+        Where the ledger has a container of its own, its file is not here, and it looks itself.
+        """
+        if self.config.ledger.socket_folder and not self.paths.audit_db.exists():
+            with contextlib.closing(LedgerClient(self.paths.ledger_socket)) as ledger:
+                return ledger.verify()
         places = Places.of(self.paths.audit_db, self.config.ledger)
         return verify_file(self.paths.audit_db, places)
 

@@ -32,8 +32,11 @@ def folder(patient: Patient) -> Finding:
     missing = [path for path in inside if not path.is_dir()]
     if missing:
         return fail("state folder", f"{missing[0]} is missing", "restore a backup")
+    # An engine of another user reads the library by its group, where its sockets are shared too.
+    readers = stat.S_IRGRP | stat.S_IXGRP if patient.config.engine.socket_folder else 0
     for path in (paths.state, *inside):
-        if path.stat().st_mode & OTHERS:
+        allowed = readers if path == paths.library else 0
+        if path.stat().st_mode & OTHERS & ~allowed:
             return fail("state folder", f"{path} is open to others", f"chmod 0700 {path}")
     return ok("state folder", f"{paths.state} is open to its owner alone")
 

@@ -32,9 +32,12 @@ from tests.unit.audit import samples
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LedgerService]:
-    """A ledger process that the tests of this file share."""
+    """A ledger process that the tests of this file share; its record is not empty."""
     folder = tmp_path_factory.mktemp("service")
     running = LedgerService(samples.make(folder), folder / "ledger.sock").start()
+    first = LedgerClient(running.socket)
+    first.append(samples.event(0))
+    first.close()
     yield running
     running.stop()
 
@@ -216,3 +219,27 @@ def test_oversized_request_is_refused_by_the_service(log: Log, path: str) -> Non
     assert response.status_code == 413
     assert response.json is not None
     assert response.json["code"] == "too_large"
+
+
+def pruned(log: Log, before: int, limit: str) -> tuple[int, str]:
+    """Ask a service that keeps what was written from `limit` on to let go of a prefix."""
+    agent = {"user": "u", "role": "r", "method": "m"}
+    wish = {"before": before, "agent": agent, "source": None, "basis": "schedule"}
+    response = create_app(log, lambda: limit).test_client().post("/prune", json=wish)
+    return response.status_code, response.get_data(as_text=True)
+
+
+@pytest.mark.parametrize("limit", ["", "2000-01-01T00:00:00.000Z"])
+def test_nobody_makes_the_ledger_forget_what_it_keeps(log: Log, limit: str) -> None:
+    """Whoever took the gateway over may ask: entries that are too young stay, or all for ever."""
+    log.append_many([samples.event(number) for number in range(300)])
+    status, said = pruned(log, 256, limit)
+    assert (status, "not old enough" in said) == (400, True)
+    assert log.verify().pruned == 0
+
+
+def test_the_ledger_lets_go_of_what_is_old_enough(log: Log) -> None:
+    """Every entry before the one that is asked for was written before the limit."""
+    log.append_many([samples.event(number) for number in range(300)])
+    assert pruned(log, 256, "9999-01-01T00:00:00.000Z")[0] == 200
+    assert log.verify().pruned == 256

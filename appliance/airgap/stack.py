@@ -1,0 +1,52 @@
+"""Who stands where in the stack, and so who may know whom (pure).
+
+This is the description that every check is held against: what is not listed here must not be
+reachable. It says the same as compose/compose.yaml, and a stack test holds the two together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+
+class Role(StrEnum):
+    """Where a check runs: in one of the containers, on their host, or on any other machine."""
+
+    EDGE = "edge"
+    GATEWAY = "gateway"
+    LEDGER = "ledger"
+    ENGINE = "engine"
+    HOST = "host"
+    MACHINE = "machine"
+
+
+CONTAINERS = frozenset({Role.EDGE, Role.GATEWAY, Role.LEDGER, Role.ENGINE})
+
+# Names on the networks of the stack. An engine of somebody else takes the engine's place.
+OLLAMA, LLAMA_SERVER = "ollama", "llama-server"
+NETWORKS: Mapping[str, frozenset[str]] = {
+    "edge": frozenset({Role.EDGE}),
+    "front": frozenset({Role.EDGE, Role.GATEWAY}),
+    "back": frozenset({Role.GATEWAY, OLLAMA, LLAMA_SERVER}),
+}
+# These have no network at all: they speak through sockets in the file system.
+WITHOUT_NETWORK = frozenset({Role.LEDGER, Role.ENGINE})
+NAMES = tuple(sorted(CONTAINERS | {OLLAMA, LLAMA_SERVER}))
+
+# TCP ports that each opens to its neighbours.
+LISTENS: Mapping[Role, frozenset[int]] = {
+    Role.EDGE: frozenset({8443}),
+    Role.GATEWAY: frozenset({8080}),
+    Role.LEDGER: frozenset(),
+    Role.ENGINE: frozenset(),
+}
+
+
+def strangers(role: Role) -> tuple[str, ...]:
+    """Return the names that a container must not be able to reach."""
+    if role not in CONTAINERS:
+        return ()
+    shared = (members for members in NETWORKS.values() if role in members)
+    known = {str(role)}.union(*shared)
+    return tuple(name for name in NAMES if name not in known)

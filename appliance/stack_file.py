@@ -1,0 +1,198 @@
+"""What a Compose file of the stack must not open; `docker compose config --format json` in.
+
+Guarantee: of a file without findings, every container is closed as `compose/compose.yaml` closes
+it, whatever overlays were added: no network leads outside but the edge's, nothing is published but
+TLS, nobody is root, and each part's files are mounted by that part alone. What is not known to be
+harmless is a finding. Pure, but for `main`.
+Not here: whether a running container is as the file says (`appliance doctor --airgap`), and the
+firewall, which no Compose file can state (`compose/firewall.sh`).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+Service = Mapping[str, Any]
+
+OUTER = "edge"
+TLS_PORT = 8443
+# Who may mount a folder of the host, where, and whether read-only: that of the certificate.
+CERTIFICATE = {"edge": ("/run/tls", True), "tls": ("/var/lib/appliance/tls", False)}
+NON_ROOT = re.compile(r"[1-9][0-9]*:[1-9][0-9]*")
+# Who may mount a volume, and who of them may write to it. Others may be mounted by one service.
+OWNERS: Mapping[str, Mapping[str, bool]] = {
+    "ledger-state": {"ledger": True},
+    "gateway-state": {"gateway": True, "tls": True},
+    "gateway-keys": {"gateway": True, "tls": True},
+    "models": {"gateway": True, "engine": False, "tls": True},
+    "ledger-sockets": {"ledger": True, "gateway": False, "tls": False},
+    "engine-sockets": {"engine": True, "gateway": False, "tls": False},
+}
+# On which networks the known services may be; anything else may be on `back` alone.
+PLACES: Mapping[str, frozenset[str]] = {
+    "edge": frozenset({"edge", "front"}),
+    "gateway": frozenset({"front", "back"}),
+    "ledger": frozenset(),
+    "engine": frozenset(),
+    "tls": frozenset(),
+}
+RUNNING = ("edge", "gateway", "ledger", "engine")
+# Groups by whose right a service calls the sockets, or reads the files, of another one.
+GROUPS: Mapping[str, frozenset[str]] = {
+    "gateway": frozenset({"10001", "10003"}),
+    "engine": frozenset({"10002"}),
+    "tls": frozenset({"10000", "10001"}),
+}
+ELSEWHERE = frozenset({"back"})
+# Each of these joins a container with the host or with another one.
+JOINED = ("pid", "ipc", "uts", "userns_mode", "cgroup", "cgroup_parent")
+# Ways to more rights, to the host, or to names that lead elsewhere.
+FORBIDDEN = (
+    "build", "cap_add", "credential_spec", "device_cgroup_rules", "devices", "external_links",
+    "extra_hosts", "links", "volumes_from", "sysctls", "runtime",
+)  # fmt: skip
+MASQUERADE = "com.docker.network.bridge.enable_ip_masquerade"
+
+
+def findings(stack: Mapping[str, Any]) -> list[str]:
+    """Return what is wrong with a file, one line each, in the order of its services."""
+    services, networks = stack.get("services") or {}, stack.get("networks") or {}
+    found = [
+        f"service {name}: {what}"
+        for name, service in services.items()
+        for what in _service(name, service)
+    ]
+    found += [
+        f"network {name}: {what}"
+        for name, network in networks.items()
+        for what in _network(name, network or {})
+    ]
+    found += [f"service {name}: is missing" for name in RUNNING if name not in services]
+    return found
+
+
+def _service(name: str, service: Service) -> Iterator[str]:
+    yield from _rights(service)
+    yield from _joined(name, service)
+    yield from _limits(service)
+    yield from _connections(name, service)
+    for mount in service.get("volumes") or []:
+        yield from _mount(name, mount)
+
+
+def _rights(service: Service) -> Iterator[str]:
+    """Yield what lets a container do more than its program needs."""
+    if not NON_ROOT.fullmatch(str(service.get("user", ""))):
+        yield "user is not a number of its own and a group, so it may be root"
+    if service.get("read_only") is not True:
+        yield "read_only is missing: its root file system can be written"
+    if "ALL" not in (service.get("cap_drop") or []):
+        yield "cap_drop: [ALL] is missing"
+    if service.get("privileged"):
+        yield "privileged"
+    options = [str(option).replace("=", ":") for option in service.get("security_opt") or []]
+    if not {"no-new-privileges", "no-new-privileges:true"} & set(options):
+        yield "no-new-privileges is missing"
+    for option in options:
+        if not option.startswith("no-new-privileges"):
+            yield f"security_opt {option}: Docker's own profiles are what is tested"
+
+
+def _joined(name: str, service: Service) -> Iterator[str]:
+    for key in (*JOINED, *FORBIDDEN):
+        if service.get(key):
+            yield f"{key} is set"
+    for group in service.get("group_add") or []:
+        if str(group) not in GROUPS.get(name, frozenset()):
+            yield f"group_add {group}: that group's files are not for it"
+
+
+def _limits(service: Service) -> Iterator[str]:
+    """Yield what lets one container take the machine from the others, or never come back."""
+    # Compose says -1 and 0 for "none".
+    for key in ("mem_limit", "pids_limit", "cpus"):
+        if float(service.get(key) or 0) <= 0:
+            yield f"{key} is missing"
+    if service.get("pull_policy") != "never":
+        yield "pull_policy: never is missing"
+    if service.get("restart", "no") == "no" and not service.get("profiles"):
+        yield "restart is missing"
+    if not _is_watched(service) and not service.get("profiles"):
+        yield "healthcheck is missing"
+    if "max-size" not in ((service.get("logging") or {}).get("options") or {}):
+        yield "logging without max-size: its log would fill the disk"
+
+
+def _is_watched(service: Service) -> bool:
+    check = service.get("healthcheck") or {}
+    return not check.get("disable") and (check.get("test") or ["NONE"])[0] != "NONE"
+
+
+def _connections(name: str, service: Service) -> Iterator[str]:
+    mode, places = service.get("network_mode"), set(service.get("networks") or {})
+    allowed = PLACES.get(name, ELSEWHERE)
+    if mode is not None and mode != "none":
+        yield f"network_mode {mode}"
+    if mode is None and not places - {"default"}:
+        yield "is on the default network, which leads outside"
+    for place in sorted(places - allowed - {"default"}):
+        tail = ", which leads outside" if place == OUTER else ""
+        yield f"is on the network {place}{tail}"
+    if mode is None and [str(server) for server in service.get("dns") or []] != ["127.0.0.1"]:
+        yield 'dns: ["127.0.0.1"] is missing: names would be asked for outside'
+    for port in service.get("ports") or []:
+        if name != OUTER:
+            yield f"publishes port {port.get('target')}"
+        elif port.get("target") != TLS_PORT or port.get("protocol", "tcp") != "tcp":
+            yield f"publishes {port.get('target')}/{port.get('protocol', 'tcp')} beside TLS"
+
+
+def _mount(name: str, mount: Mapping[str, Any]) -> Iterator[str]:
+    kind, source = mount.get("type"), str(mount.get("source", ""))
+    is_read_only = mount.get("read_only") is True
+    if kind == "tmpfs":
+        return
+    if kind == "bind":
+        place = (mount.get("target"), is_read_only)
+        if place != CERTIFICATE.get(name):
+            yield f"mounts {source} of the host"
+    elif kind != "volume":
+        yield f"mounts a {kind}"
+    elif source in OWNERS:
+        writes = OWNERS[source].get(name)
+        if writes is None:
+            yield f"mounts {source}, which belongs to others"
+        elif not writes and not is_read_only:
+            yield f"mounts {source} and may write to it"
+
+
+def _network(name: str, network: Mapping[str, Any]) -> Iterator[str]:
+    if network.get("external"):
+        yield "is external: others may be on it"
+    if (network.get("driver") or "bridge") != "bridge":
+        yield f"driver {network.get('driver')}: the firewall knows bridges alone"
+    if network.get("enable_ipv6"):
+        yield "enable_ipv6: it would have a second way"
+    options = network.get("driver_opts") or {}
+    if not str(options.get("com.docker.network.bridge.name", "")).endswith(f"-{name}"):
+        yield "com.docker.network.bridge.name is not the one that the firewall knows"
+    if name != OUTER and network.get("internal") is not True:
+        yield "internal: true is missing: it leads outside"
+    if name == OUTER and str(options.get(MASQUERADE, "true")) != "false":
+        yield f"{MASQUERADE} must be false: it would lead outside"
+
+
+def main() -> None:
+    """Read a file from standard input; exit 1 and print one line per finding."""
+    found = findings(json.load(sys.stdin))
+    for line in found:
+        print(line)
+    sys.exit(1 if found else 0)
+
+
+if __name__ == "__main__":
+    main()
