@@ -98,7 +98,7 @@ def _values(cursor: Cursor, count: int) -> dict[str, _Value]:
     for _ in range(count):
         key = cursor.text("a key", MAX_KEY_BYTES)
         if KEY.fullmatch(key) is None:
-            raise UnsafeModelError(f"the key {key!r} is malformed")
+            raise UnsafeModelError(f"the key {key[:64]!r} is malformed")
         if key in values:
             raise UnsafeModelError(f"the key {key} appears twice")
         values[key] = _value(cursor, cursor.number("<I"), key)

@@ -81,6 +81,7 @@ MALFORMED: dict[str, tuple[bytes, str]] = {
     "key length bomb": (build(struct.pack("<Q", 2**63)), "bytes of a key"),
     "empty key": (build(entry("", U8, b"\0")), "malformed"),
     "key with a zero": (build(entry("a\0b", U8, b"\0")), "malformed"),
+    "key of control characters": (build(entry("\x01" * 256, U8, b"\0")), r"^.{,300}malformed$"),
     "key not utf-8": (build(entry(b"\xff\xfe", U8, b"\0")), "not UTF-8"),
     "duplicate key": (build(NEEDED["general.architecture"]), "appears twice"),
     "unknown type": (build(entry("k", 13, b"\0")), "unknown type 13"),
