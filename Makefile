@@ -7,7 +7,7 @@ APPLIANCE := $(BIN)/appliance --state $(STATE)
 # Else each process would compile all sources anew: a second for every command and every test.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup setup-dev run test faults soak fuzz check format journeys bench peers docs clean
+.PHONY: help setup setup-dev run test faults soak fuzz check format journeys bench peers docs clean images up down stack-test scan
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -28,7 +28,7 @@ run: setup ## everything on this machine, with the demo model; Ctrl+C stops it
 	@exec $(APPLIANCE) run --demo models/demo
 
 test: setup-dev ## the tests, with real parts; no browser needed
-	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder --ignore=tests/journeys --ignore=tests/faults/test_soak.py
+	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder --ignore=tests/journeys --ignore=tests/compose --ignore=tests/faults/test_soak.py
 
 faults: setup-dev ## kill the ledger 200 times, fail every write of an import, kill engines under load
 	APPLIANCE_FAULT_ROUNDS=200 $(BIN)/pytest -n 2 --dist loadfile tests/faults/test_kill_rounds.py tests/faults/test_import_faults.py tests/faults/test_soak.py
@@ -49,6 +49,21 @@ check: setup-dev ## lint, types, arrows between packages, stale documents
 
 journeys: setup-dev ## the product in a real browser (Chromium)
 	$(BIN)/pytest tests/journeys
+
+images: setup ## the images of the Compose stack, built without a registry and without a network
+	@installer/images/build.sh
+
+up: ## start the stack (as root, for its firewall); prints the first passwords, once
+	@compose/up.sh
+
+down: ## stop the stack; its state stays
+	@compose/down.sh
+
+stack-test: setup-dev images ## the stack's promises, on a real Docker engine (as root)
+	$(BIN)/pytest tests/compose
+
+scan: ## known vulnerabilities in the images, from files of advisories: make scan OSV="all.zip"
+	@PYTHONPATH=.venv/.build $(BIN)/python installer/images/scan.py $(OSV)
 
 bench: bench-record bench-answer bench-bundles bench-gateway bench-serving ## every benchmark (builds what ours is compared with); tables, and JSON in build/bench/
 

@@ -77,8 +77,8 @@ MEANING = {
     "policy.default_purpose": "The purpose of a question that states none.",
     "retention.content_days": "Days that chats are kept after their last use. 0: for ever.",
     "retention.api_days": "Days that programs' questions and answers are kept. 0: for ever.",
-    "airgap.role": "Which part of the stack this is: `edge`, `gateway`, `ledger`, `engine`, `host`. "
-    "Empty: none. The gateway of a stack looks for a way out every day.",
+    "airgap.role": "Which part of the stack this is: `edge`, `gateway`, `ledger`, `engine` or "
+    "`host`. Empty: none. The gateway of a stack looks for a way out every day.",
     "retention.metadata_years": "Years that entries of the record are kept. 0: for ever.",
     "policy.record_purposes": "Purposes that whoever reads the record may state, by commas.",
 }

@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# Starts the stack. Nothing is changed before everything that it needs is there.
+#
+#   no impact yet        the engine, the images as they were built, a certificate, the Compose file
+#   changes begin        the firewall; the state, the first time; the containers
+#
+# Usage: up.sh          as root, for the firewall
+# shellcheck source=compose/lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+need_engine() {
+    [ -n "$(engine_major)" ] || fail "no Docker engine answers" "systemctl start docker"
+    docker compose version >/dev/null 2>&1 ||
+        fail "Docker Compose v2 is missing" "install docker-compose-plugin, or Debian's docker-compose"
+}
+
+# What runs is what was built and listed, byte for byte: an image's id is the digest of its parts.
+need_images() {
+    local name id there
+    [ -f build/images/images.lock ] || fail "there are no images" "make images"
+    while read -r name id; do
+        there=$(docker image inspect --format '{{.Id}}' "$name:$tag" 2>/dev/null) ||
+            fail "the image $name:$tag is missing" "make images"
+        [ "$there" = "$id" ] || fail "$name:$tag is not the image that was built here" "make images"
+    done < <(sed -n -E 's/^image ([^ ]+) (sha256:[0-9a-f]+)$/\1 \2/p' build/images/images.lock)
+}
+
+need_certificate() {
+    [ -e "$certificates/current/server.pem" ] ||
+        fail "there is no certificate for the edge in $certificates" \
+            "see docs/how-to/run-the-stack.md: the site's CA, or an own one"
+}
+
+need_sound_file() {
+    # In the image, since this machine needs no Python for it.
+    stack --profile tools config --format json |
+        docker run --rm --interactive --network none --read-only --cap-drop ALL --pull never \
+            --entrypoint python3 "appliance/gateway:$tag" -P -m appliance.stack_file ||
+        fail "the Compose file opens what must stay closed" "take out what is named above"
+}
+
+need_engine
+need_images
+need_certificate
+share_out
+need_sound_file
+
+compose/firewall.sh load
+is_initialised || compose/init.sh
+say "starting the stack"
+stack up --detach --no-build --remove-orphans --wait --wait-timeout 900
+compose/firewall.sh check
+say "https://$(hostname):${APPLIANCE_HTTPS_PORT:-443}"

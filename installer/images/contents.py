@@ -1,0 +1,146 @@
+"""What is really in the images: packages, wheels, a bill of materials; and what is not as locked.
+
+Reads each image as `docker export` gives it, not what was meant to be put in. Writes, in
+build/images: `images.lock` (with the ids of these very images) and `<image>.cdx.json` (CycloneDX
+1.6). Compares packages and wheels with compose/images.lock and prints every difference; with
+--locked a difference is an error, with --accept it becomes the lock.
+
+Ids are of one build: an image's id covers times that older builders set themselves. What two
+builds share is the list, and that is what compose/images.lock pins.
+Not here: known vulnerabilities (`scan.py`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import json
+import shutil
+import subprocess
+import sys
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from email.parser import HeaderParser
+from pathlib import Path
+
+import bom
+
+ROOT = Path(__file__).resolve().parents[2]
+BUILT = ROOT / "build" / "images"
+LOCK = ROOT / "compose" / "images.lock"
+IMAGES = ("edge", "engine", "gateway", "ledger")
+HEADER = "# Made by installer/images/contents.py: what is in the images. Change it with --accept.\n"
+DOCKER = shutil.which("docker") or "docker"
+STATUS = "var/lib/dpkg/status"
+
+
+@dataclass(frozen=True)
+class Contents:
+    """An image, and what is installed in it."""
+
+    name: str
+    id: str
+    packages: tuple[bom.Package, ...]
+    wheels: tuple[bom.Wheel, ...]
+
+    def lines(self) -> Iterator[str]:
+        """Yield what two builds of the same sources have in common."""
+        for package in self.packages:
+            yield f"{self.name} deb {package.name} {package.version} {package.architecture}"
+        for wheel in self.wheels:
+            yield f"{self.name} wheel {wheel.name} {wheel.version}"
+
+
+def read(name: str, version: str) -> Contents:
+    """Return what an image holds, from its file system."""
+    image = f"appliance/{name}:{version}"
+    identity = _docker("image", "inspect", "--format", "{{.Id}}", image).strip()
+    container = _docker("create", "--network", "none", image).strip()
+    packages: list[bom.Package] = []
+    wheels: list[bom.Wheel] = []
+    try:
+        exported = subprocess.Popen([DOCKER, "export", container], stdout=subprocess.PIPE)
+        with tarfile.open(fileobj=exported.stdout, mode="r|") as files:
+            for file in files:
+                if file.name == STATUS:
+                    packages += _packages(_text(files, file))
+                elif file.name.endswith(".dist-info/METADATA"):
+                    wheels.append(_wheel(_text(files, file)))
+        if exported.wait() or not packages:
+            raise SystemExit(f"error: {image} could not be read")
+    finally:
+        _docker("rm", "--force", container)
+    return Contents(name, identity, tuple(sorted(packages)), tuple(sorted(wheels)))
+
+
+def _packages(status: str) -> Iterator[bom.Package]:
+    """Yield the installed packages of dpkg's list (deb822, one paragraph each)."""
+    for paragraph in status.split("\n\n"):
+        fields = HeaderParser().parsestr(paragraph.lstrip("\n"))
+        if fields.get("Status") == "install ok installed":
+            # `name (version)`, or a name alone, where the source is called otherwise.
+            source, _, of = fields.get("Source", fields["Package"]).partition(" ")
+            yield bom.Package(
+                fields["Package"],
+                fields["Version"],
+                fields["Architecture"],
+                source,
+                of.strip("()") or fields["Version"],
+            )
+
+
+def _wheel(metadata: str) -> bom.Wheel:
+    fields = HeaderParser().parsestr(metadata)
+    licence = fields.get("License-Expression") or ""
+    return bom.Wheel(fields["Name"].lower().replace("_", "-"), fields["Version"], licence)
+
+
+def _text(files: tarfile.TarFile, file: tarfile.TarInfo) -> str:
+    data = files.extractfile(file)
+    return "" if data is None else data.read().decode(errors="replace")
+
+
+def _docker(*arguments: str) -> str:
+    done = subprocess.run([DOCKER, *arguments], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"error: docker {arguments[0]}: {done.stderr.strip()}")
+    return done.stdout
+
+
+def compare(lines: list[str]) -> list[str]:
+    """Return how the images differ from the lock, as lines with - and +."""
+    locked = LOCK.read_text().splitlines() if LOCK.exists() else []
+    wanted = [line for line in locked if not line.startswith("#")]
+    differences = difflib.ndiff(wanted, lines)
+    return [line for line in differences if line.startswith(("- ", "+ "))]
+
+
+def main() -> None:
+    """See the module."""
+    parser = argparse.ArgumentParser(description="list what is in the images")
+    parser.add_argument("version")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--locked", action="store_true", help="refuse what differs from the lock")
+    how.add_argument("--accept", action="store_true", help="make it the lock")
+    given = parser.parse_args()
+    images = [read(name, given.version) for name in IMAGES]
+    lines = [line for image in images for line in image.lines()]
+    differences = compare(lines)
+    for line in differences:
+        print(line)
+    if given.locked and differences:
+        sys.exit("error: the images differ from compose/images.lock, as said above")
+    if given.accept:
+        LOCK.write_text(HEADER + "".join(f"{line}\n" for line in lines))
+    ids = [f"image appliance/{image.name} {image.id}" for image in images]
+    BUILT.mkdir(parents=True, exist_ok=True)
+    (BUILT / "images.lock").write_text("".join(f"{line}\n" for line in (*ids, *lines)))
+    for image in images:
+        made = bom.cyclonedx(image.name, given.version, image.id, image.packages, image.wheels)
+        (BUILT / f"{image.name}.cdx.json").write_text(json.dumps(made, indent=1) + "\n")
+    print(f"wrote build/images/images.lock and a bill of materials for {', '.join(IMAGES)}")
+
+
+if __name__ == "__main__":
+    main()

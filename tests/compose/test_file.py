@@ -1,0 +1,63 @@
+"""The Compose file as Compose understands it, whole and broken on purpose."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from appliance.stack_file import findings
+from tests.simulators.docker_stack import ROOT, docker, merged
+
+BROKEN = {
+    "service engine: is on the network edge, which leads outside": """
+services:
+  engine:
+    network_mode: !reset null
+    networks: [edge]
+""",
+    "service ledger: publishes port 8080": """
+services:
+  ledger:
+    ports: ["8080:8080"]
+""",
+    "network front: internal: true is missing: it leads outside": """
+networks:
+  front:
+    internal: false
+""",
+    "service gateway: mounts ledger-state, which belongs to others": """
+services:
+  gateway:
+    volumes: ["ledger-state:/record:ro"]
+""",
+}
+
+
+@pytest.fixture(autouse=True)
+def compose() -> None:
+    """Docker Compose v2; it needs no engine for this."""
+    if docker("compose", "version").returncode:
+        pytest.skip("no Docker engine answers here: Docker Compose v2 is not installed")
+
+
+def test_the_file_has_no_finding() -> None:
+    """As it is shipped, also with what newer engines get."""
+    assert findings(merged()) == []
+    assert findings(merged(ROOT / "compose" / "isolated.yaml")) == []
+
+
+@pytest.mark.parametrize("said", BROKEN)
+def test_a_broken_file_is_told_and_named(said: str, tmp_path: Path) -> None:
+    """By an overlay, which is how a site would break it."""
+    overlay = tmp_path / "broken.yaml"
+    overlay.write_text(BROKEN[said])
+    assert findings(merged(overlay)) == [said]
+
+
+def test_images_are_of_this_version() -> None:
+    """The tag that the file names is the version of this source."""
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    tags = {service["image"] for service in merged()["services"].values()}
+    assert {tag.partition(":")[2] for tag in tags} == {version}

@@ -1,0 +1,185 @@
+"""From outside: a question over TLS, what the edge refuses, and a stack that comes back."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import ssl
+import time
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.simulators.docker_stack import NAME, DockerStack, docker
+
+ANSWER_WITHIN_S = 60
+ASKED = "Reply with one word."
+
+
+def caller(stack: DockerStack, **more: Any) -> httpx.Client:
+    """Return a client that trusts the stack's certificate and nothing else."""
+    trust = ssl.create_default_context(cafile=str(stack.certificate))
+    return httpx.Client(
+        base_url=stack.address, verify=trust, timeout=ANSWER_WITHIN_S, trust_env=False, **more
+    )
+
+
+@pytest.fixture(scope="module")
+def key(stack: DockerStack) -> str:
+    """An API key of the demo clinician."""
+    made = stack.inside("gateway", "appliance", "key", "create", "--user", "demo", "--json")
+    return str(json.loads(made.stdout)["key"])
+
+
+def ask(stack: DockerStack, key: str) -> dict[str, Any]:
+    """Ask one question through the edge; return the reply with the entry that records it."""
+    body = {"model": "demo", "messages": [{"role": "user", "content": ASKED}], "max_tokens": 8}
+    with caller(stack) as client:
+        models = client.get("/v1/models", headers={"Authorization": f"Bearer {key}"})
+        body["model"] = models.json()["data"][0]["id"]
+        reply = client.post(
+            "/v1/chat/completions", json=body, headers={"Authorization": f"Bearer {key}"}
+        )
+    assert reply.status_code == 200, reply.text
+    found: dict[str, Any] = reply.json()
+    return found
+
+
+def verified(stack: DockerStack) -> dict[str, Any]:
+    """Return what verifying the whole record says, where its file is."""
+    said = stack.inside("ledger", "appliance", "audit", "verify", "--json")
+    found: dict[str, Any] = json.loads(said.stdout)
+    return found
+
+
+def entries(stack: DockerStack, action: str) -> int:
+    """Return how many entries of an action the record holds, a hundred at most."""
+    said = stack.inside("gateway", "appliance", "audit", "list", "--action", action, "--json")
+    return len(json.loads(said.stdout)["entries"])
+
+
+def test_a_question_is_answered_over_tls(stack: DockerStack, key: str) -> None:
+    """And stands in the record, asked and answered."""
+    before = entries(stack, "answer.complete")
+    assert ask(stack, key)["choices"][0]["message"]["role"] == "assistant"
+    assert entries(stack, "answer.complete") == before + 1
+
+
+def failing(stack: DockerStack) -> list[str]:
+    """Return what the doctor in the gateway's container finds wrong."""
+    said = stack.inside("gateway", "appliance", "doctor", "--json", check=False)
+    found = {item["check"]: item["verdict"] for item in json.loads(said.stdout)}
+    assert {"record", "state folder"} <= set(found)
+    return [check for check, verdict in found.items() if verdict == "fail"]
+
+
+def test_the_doctor_finds_nothing_wrong(stack: DockerStack) -> None:
+    """Inside the gateway, whose state is a part of the whole: the ledger looks at its own."""
+    assert failing(stack) == []
+
+
+def test_nothing_older_than_tls_13_is_spoken(stack: DockerStack) -> None:
+    """The handshake fails with TLS 1.2, and succeeds with 1.3."""
+    trust = ssl.create_default_context(cafile=str(stack.certificate))
+    trust.maximum_version = ssl.TLSVersion.TLSv1_2
+    with httpx.Client(verify=trust, trust_env=False) as old, pytest.raises(httpx.ConnectError):
+        old.get(f"{stack.address}/healthz")
+    with caller(stack) as client:
+        assert client.get("/healthz").status_code == 200
+
+
+def test_browsers_are_told_to_keep_to_tls(stack: DockerStack) -> None:
+    """Once and not twice, on pages of the gateway and on what the edge answers itself."""
+    with caller(stack) as client:
+        for path in ("/sign-in", "/metrics"):
+            headers = client.get(path).headers.get_list("strict-transport-security")
+            assert headers == ["max-age=31536000"]
+
+
+def test_plain_http_is_not_answered(stack: DockerStack) -> None:
+    """A password typed in the clear gets no page and no redirect to take it along."""
+    with httpx.Client(trust_env=False) as plain:
+        reply = plain.get(stack.address.replace("https", "http"))
+    assert (reply.status_code, "location" in reply.headers) == (400, False)
+
+
+def test_a_large_body_ends_at_the_edge(stack: DockerStack, key: str) -> None:
+    """And the gateway never sees it: the record has no entry more."""
+    before = verified(stack)["entries"]
+    with caller(stack) as client:
+        reply = client.post(
+            "/v1/chat/completions",
+            content=b"x" * 1_100_000,
+            headers={"Authorization": f"Bearer {key}"},
+        )
+    assert (reply.status_code, reply.headers["server"]) == (413, "nginx")
+    assert verified(stack)["entries"] == before
+
+
+def test_a_visitor_cannot_choose_its_address(stack: DockerStack) -> None:
+    """What it claims in headers is replaced by where it comes from, in the record too."""
+    with caller(stack) as client:
+        claimed = {
+            "X-Forwarded-For": "10.9.8.7",
+            "Forwarded": "for=10.9.8.7",
+            "Authorization": "Bearer x",
+        }
+        assert client.get("/v1/models", headers=claimed).status_code == 401
+    said = stack.inside("gateway", "appliance", "audit", "list", "--json")
+    assert "10.9.8.7" not in said.stdout
+
+
+def test_names_of_others_are_refused(stack: DockerStack) -> None:
+    """DNS rebinding: a browser that was told that another name leads here."""
+    with caller(stack) as client:
+        assert client.get("/healthz", headers={"Host": NAME}).status_code == 200
+        assert client.get("/healthz", headers={"Host": "evil.example"}).status_code == 403
+
+
+def test_logs_hold_no_content(stack: DockerStack, key: str) -> None:
+    """Neither a body nor a query string is in any container's log, also when it was refused."""
+    with caller(stack) as client:
+        client.get("/sign-in?patient=Findme-Query")
+        client.post("/v1/chat/completions", content=b"Findme-Body" * 200_000)
+    for service in ("edge", "gateway", "ledger", "engine"):
+        said = docker("logs", stack.container(service))
+        assert "Findme" not in said.stdout + said.stderr
+
+
+@pytest.mark.parametrize("service", ["edge", "gateway", "ledger", "engine"])
+def test_a_killed_container_comes_back(stack: DockerStack, key: str, service: str) -> None:
+    """By itself, and what was recorded is there; the next question is answered."""
+    before = verified(stack)["entries"]
+    pid = stack.inspected(service)["State"]["Pid"]
+    os.kill(pid, signal.SIGKILL)
+    answered_within(stack, key)
+    assert verified(stack)["entries"] > before
+
+
+def test_state_survives_down_and_up(stack: DockerStack, key: str) -> None:
+    """Accounts, keys and every entry: the record grows, verified, from where it was."""
+    ask(stack, key)
+    before, passwords = verified(stack), dict(stack.passwords)
+    stack.down()
+    assert "first passwords" not in stack.up()
+    assert stack.passwords == passwords
+    answered_within(stack, key)
+    after = verified(stack)
+    assert (after["first"], after["entries"] > before["entries"]) == (before["first"], True)
+    assert failing(stack) == []
+
+
+def answered_within(stack: DockerStack, key: str) -> None:
+    """Return once a question is answered; fail with the last refusal when none is in time."""
+    until, refusal = time.monotonic() + ANSWER_WITHIN_S, "never tried"
+    while time.monotonic() < until:
+        try:
+            ask(stack, key)
+        except (AssertionError, httpx.HTTPError, KeyError, IndexError, ValueError) as error:
+            refusal = str(error)
+            time.sleep(0.5)
+        else:
+            return
+    raise AssertionError(f"no answer: {refusal}")
