@@ -23,8 +23,6 @@ from appliance.llama.placing.memory import ModelFacts, in_gib
 from appliance.llama.placing.room import Demand, Room, find
 
 CPU_SLOTS, GPU_SLOTS = 16, 32
-# llama.cpp allows 256 sequences in one context.
-MOST_SEQUENCES = 256
 BATCH_TOKENS = 512
 # Each of the answers that run at once should have so many tokens in the cache.
 SLOT_TOKENS = 1_024
