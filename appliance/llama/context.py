@@ -98,7 +98,10 @@ class Context:
     def save(self, sequence: int) -> object:
         """Return what a sequence holds, to be given to `load`; None when that failed."""
         size = api.llama_state_seq_get_size(self.pointer, sequence)
-        state = np.empty(size, np.uint8)
+        try:
+            state = np.empty(size, np.uint8)
+        except MemoryError:
+            return None
         written = api.llama_state_seq_get_data(self.pointer, _bytes(state), size, sequence)
         return state if size and written == size else None
 

@@ -66,6 +66,9 @@ class Pace:
     def note(self, answers: int, prompt_tokens: int, seconds: float) -> None:
         """Learn from a step of so many answers and prompt tokens that took `seconds`."""
         seconds = max(seconds, 1e-6)
+        if not prompt_tokens and not self._since_plain:
+            # Nobody reads beside these answers; whoever comes next stands at another depth.
+            self._busy_size = min(self._busy_size, float(FIRST_BUSY))
         self._since_plain = self._since_plain + 1 if prompt_tokens else 0
         if not prompt_tokens:
             self._note_plain(answers, seconds)
@@ -80,6 +83,8 @@ class Pace:
 
     def _note_busy(self, answers: int, prompt_tokens: int, seconds: float) -> None:
         usual, more = self._nearest(answers, seconds)
+        if prompt_tokens < int(self._busy_size) and seconds < STRETCH * usual:
+            return  # what a crumb took says little of what a whole piece would take
         # A token of one answer more costs about as much as a prompt's.
         added = max(seconds - usual, 1e-6) / max(1, prompt_tokens + more)
         before = self._added or added

@@ -19,9 +19,6 @@ from collections.abc import Sequence
 
 from appliance.llama.batching.steps import Running
 
-# A seed promises the same answer only when the prompt is read in the same pieces each time.
-SEEDED_PIECE = 64
-
 Size = tuple[Running, int]
 
 
@@ -42,14 +39,13 @@ class Reading:
         waits = budget < rest <= together - self._read_meanwhile
         readers = [run for run in runs if run.awaits is None]
         # The last token of a prompt starts its answer.
-        wanted = [(run, run.unread - waits) for run in readers]
-        if not any(size for _, size in wanted):
-            wanted = [(run, run.unread) for run in readers]
-        sizes = self._shared_out([each for each in wanted if each[1]], budget)
-        if len(runs) == 1 and runs[0].request.seeded:
-            sizes = [(run, min(run.unread, SEEDED_PIECE)) for run, _ in sizes]
-        held = waits and any(run.unread == 1 for run in readers)
-        self._read_meanwhile = held * (self._read_meanwhile + sum(size for _, size in sizes))
+        kept_back = 1 if waits and any(run.unread > 1 for run in readers) else 0
+        wanted = [(run, run.unread - kept_back) for run in readers if run.unread > kept_back]
+        sizes = self._shared_out(wanted, budget)
+        if kept_back and any(run.unread == 1 for run in readers):
+            self._read_meanwhile += sum(size for _, size in sizes)
+        else:
+            self._read_meanwhile = 0
         return sizes
 
     def _shared_out(self, wanted: list[Size], budget: int) -> list[Size]:

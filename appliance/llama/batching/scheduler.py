@@ -15,7 +15,7 @@ Not here: time (`pace`), who is next (`queueing`), what may be shared (`prefixes
 
 from __future__ import annotations
 
-from appliance.llama.batching.kept import Conversations, Kept
+from appliance.llama.batching.kept import Conversations
 from appliance.llama.batching.prefixes import Held
 from appliance.llama.batching.queueing import Queue, Waiter
 from appliance.llama.batching.reading import Reading
@@ -24,6 +24,9 @@ from appliance.llama.batching.steps import Load, Opening, Request, Running, Step
 
 # Waiting for less than this is not worth it: reading it costs less than a step.
 LEAST_AWAITED = 24
+# A seed promises the same answer only when the prompt is read in the same pieces each time, as it
+# is where nothing else runs.
+SEEDED_PIECE = 64
 
 
 class Scheduler:
@@ -133,7 +136,10 @@ class Scheduler:
         runs = list(self._running.values())
         parts = [run.part(1) for run in runs if not run.unread]
         unread = [run for run in runs if run.unread]
-        sizes = self._reading.sizes(unread, budget, 0 if parts else together)
+        if len(runs) == 1 and unread and unread[0].request.seeded:
+            sizes = [(unread[0], min(SEEDED_PIECE, unread[0].unread))]
+        else:
+            sizes = self._reading.sizes(unread, budget, 0 if parts else together)
         parts += [run.part(size) for run, size in sizes]
         return Step(self._sequences.to_copy(), tuple(parts))
 
@@ -170,8 +176,12 @@ class Scheduler:
         """Decide once what a fresh request reuses, as soon as it is there; return what to load."""
         if run.begun:
             return None
+        if not self._shares or run.request.seeded:
+            run.begun = True
+            return None
         source, length = self._held_by_others(run)
-        kept, more = self._kept_for(run)
+        request = run.request
+        kept, more = self._kept.best(request.person, run.prompt, request.prompt.public)
         awaited, coming = self._coming(run)
         if awaited is not None and coming >= max(length, more) + LEAST_AWAITED:
             run.awaits, run.expects = awaited, coming
@@ -180,22 +190,14 @@ class Scheduler:
         run.held.computed = max(length, more)
         if kept is not None and more > length:
             self._kept.use(kept)
-            return Load(run.request.ticket, run.sequence, kept.state, more)
+            return Load(request.ticket, run.sequence, kept.state, more)
         if source is not None and length:
             self._sequences.copy(Copy(source, run.sequence, length))
         return None
 
-    def _kept_for(self, run: Running) -> tuple[Kept | None, int]:
-        request = run.request
-        if not self._shares or request.seeded:
-            return (None, 0)
-        return self._kept.best(request.person, run.prompt, request.prompt.public)
-
     def _held_by_others(self, run: Running) -> tuple[int | None, int]:
         """Return the sequence in which most of a prompt is computed already, and how much."""
         best: tuple[int | None, int] = (None, 0)
-        if not self._shares or run.request.seeded:
-            return best
         for other in self._running.values():
             if other.begun and other.held.computed > best[1]:
                 offered = other.held.offers(
@@ -209,8 +211,6 @@ class Scheduler:
     def _coming(self, run: Running) -> tuple[int | None, int]:
         """Return the sequence that is computing most of a prompt, and how much that will be."""
         best: tuple[int | None, int] = (None, 0)
-        if not self._shares or run.request.seeded:
-            return best
         for other in self._running.values():
             if other is run or not other.begun or not other.unread or other.request.seeded:
                 continue

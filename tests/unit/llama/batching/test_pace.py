@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.llama.batching.pace import IDLE_STEP_S, PLAIN_EVERY, TOGETHER_S, Pace
+from appliance.llama.batching.pace import FIRST_BUSY, IDLE_STEP_S, PLAIN_EVERY, TOGETHER_S, Pace
 
 
 def settle(pace: Pace, answers: int, base: float, each: float, steps: int = 200) -> float:
@@ -90,6 +90,29 @@ def test_what_a_step_usually_takes_is_measured_anew_while_a_prompt_is_read() -> 
         budgets.append(pace.budget(3))
         pace.note(3, budgets[-1], 0.03 + 0.005 * budgets[-1])
     assert budgets.count(0) == 2
+
+
+def test_crumbs_do_not_make_pieces_large() -> None:
+    """Prompts of a token or two cost nothing that is seen, which says nothing of long ones."""
+    pace = Pace(2048)
+    for _ in range(20):
+        pace.note(3, 0, 0.03)
+    before = pace.budget(3)
+    for _ in range(10):
+        pace.note(3, 1, 0.03)
+    assert pace.budget(3) <= before
+
+
+def test_reading_beside_answers_begins_small() -> None:
+    """What an earlier prompt taught, at its own depth, is not taken for what the next one costs."""
+    pace = Pace(2048)
+    for _ in range(20):
+        pace.note(3, 0, 0.03)
+    settle(pace, 3, 0.03, 0.0001)
+    assert pace.budget(3) > 10 * FIRST_BUSY
+    pace.note(3, 0, 0.03)
+    pace.note(3, 0, 0.03)
+    assert pace.budget(3) <= FIRST_BUSY
 
 
 def test_more_may_be_read_together_on_a_fast_machine() -> None:

@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.llama.batching.prefixes import Prompt
-from appliance.llama.batching.reading import SEEDED_PIECE
-from appliance.llama.batching.scheduler import Scheduler
+from appliance.llama.batching.scheduler import SEEDED_PIECE, Scheduler
 from appliance.llama.batching.steps import Request, Step
 
 SYSTEM = tuple(range(1_000, 1_100))
@@ -187,6 +186,16 @@ def test_a_seeded_request_is_read_from_its_beginning_in_equal_pieces() -> None:
         sizes = [paper.take(budget).prompt_tokens for _ in range(2)]
         assert sizes == [SEEDED_PIECE, 100 - SEEDED_PIECE]
         paper.leave(ticket)
+
+
+def test_a_seeded_prompt_beside_an_answer_takes_no_more_room_than_others() -> None:
+    """What a seed promises holds where nothing else runs; running answers do not wait for it."""
+    paper = memory()
+    paper.submit(0, [1, 2], most=100)
+    paper.take()
+    paper.submit(1, list(SYSTEM), seeded=True)
+    step = paper.take(budget=5)
+    assert (step.answers, step.prompt_tokens) == (1, 5)
 
 
 def test_what_cannot_be_cut_is_not_kept() -> None:
