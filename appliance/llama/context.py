@@ -20,6 +20,7 @@ from appliance.llama.batching.batch import Batch
 from appliance.llama.batching.steps import Load, Part, Step
 from appliance.llama.placing.parameters import context_parameters
 from appliance.llama.placing.placement import Placement
+from appliance.llama.shelf import Shelf
 from appliance.llama.weights import Weights
 
 ABORTED = 2
@@ -56,6 +57,7 @@ class Context:
         weakref.finalize(self, _free, self.pointer, weights).atexit = False
         self._memory = api.llama_get_memory(self.pointer)
         self._batch = Batch(placement.batch_tokens)
+        self._shelf = Shelf(placement.kept_bytes)
         # llama.cpp keeps the address of the flag, so the flag has to live as long.
         self._flag = ctypes.create_string_buffer(2)
         api.llama_set_abort_callback(self.pointer, _IS_SET, self._flag)
@@ -98,12 +100,15 @@ class Context:
     def save(self, sequence: int) -> object:
         """Return what a sequence holds, to be given to `load`; None when that failed."""
         size = api.llama_state_seq_get_size(self.pointer, sequence)
-        try:
-            state = np.empty(size, np.uint8)
-        except MemoryError:
+        state = self._shelf.take(size)
+        if state is None:
             return None
         written = api.llama_state_seq_get_data(self.pointer, _bytes(state), size, sequence)
-        return state if size and written == size else None
+        return state if written == size else None
+
+    def get_ready(self) -> bool:
+        """Do a little of what makes the next `save` quick; tell whether more is to be done."""
+        return self._shelf.get_ready()
 
     def forget(self, sequence: int) -> None:
         """Empty a sequence."""

@@ -34,6 +34,8 @@ LOG = logging.getLogger("appliance.llama")
 STOP_WAIT_S = 5.0
 # So long a step waits for requests that are being prepared, when no answer waits with it.
 GATHER_S = 0.02
+# So often somebody looks for conversations that nobody came back for.
+TIDY_EVERY_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -182,15 +184,26 @@ class Worker:
         if model is None:
             return
         while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._closing or bool(self._jobs))
-                if self._closing:
-                    return
+            self._rest(model)
+            if self._closing:
+                return
             try:
                 self._take_step(model)
             except Exception as error:
                 LOG.error("a step failed: %s", fault_of(error))
                 self._end_all(model, f"the engine failed ({type(error).__name__})")
+
+    def _rest(self, model: Model) -> None:
+        """Return as soon as there is something to do; tidy up until then."""
+        while True:
+            with self._changed:
+                if self._closing or self._jobs:
+                    return
+            more = model.decoding.tidy()
+            with self._changed:
+                self._changed.wait_for(
+                    lambda: self._closing or bool(self._jobs), 0 if more else TIDY_EVERY_S
+                )
 
     def _take_step(self, model: Model) -> None:
         """Let go, let in, compute one step without the lock, and tell what came of it."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from appliance.errors import ApplianceError, EngineUnavailableError, fault_of
 from appliance.llama.answers import AnswerWriter
 from appliance.llama.batching.pace import Pace
-from appliance.llama.batching.prefixes import Prompt
+from appliance.llama.batching.prefixes import Held, Prompt
 from appliance.llama.batching.scheduler import Scheduler
 from appliance.llama.batching.steps import Request, Step
 from appliance.llama.context import AbortedError, Context
@@ -52,6 +52,8 @@ class Decoding:
         self._context_tokens = min(placement.context_tokens, placement.pool_tokens)
         self._pace = Pace(max(1, placement.batch_tokens - placement.slots))
         self._writers: dict[int, AnswerWriter] = {}
+        # Sequences whose requests have ended, and what they hold.
+        self._left: list[tuple[int, Held]] = []
         self._scheduler = Scheduler(
             slots=placement.slots,
             pool=placement.pool_tokens,
@@ -94,19 +96,29 @@ class Decoding:
         if writer is not None:
             writer.close()
         left = self._scheduler.leave(ticket)
-        if left is None:
-            return
-        sequence, held = left
-        state = self.context.save(sequence)
-        if state is not None:
-            self._scheduler.keep(held, state)
+        if left is not None:
+            self._left.append(left)
+
+    def put_away(self) -> None:
+        """Write down what ended answers left in the memory; what they said is sent before that."""
+        self._scheduler.age(time.monotonic())
+        left, self._left = self._left, []
+        for sequence, held in left:
+            if self._scheduler.make_room(held):
+                state = self.context.save(sequence)
+                if state is not None:
+                    self._scheduler.keep(held, state)
+
+    def tidy(self) -> bool:
+        """Do a few milliseconds of what nobody waits for; tell whether more is to be done."""
+        self.put_away()
+        return self.context.get_ready()
 
     def clear(self) -> None:
         """Forget every request, and all that the memory holds."""
         for ticket in list(self._writers):
             self.leave(ticket)
-        self._scheduler.forget_all()
-        self.context.clear()
+        self._forget_all()
 
     def positions(self) -> dict[int, int]:
         """Return for each request that waits how many go before it."""
@@ -126,6 +138,7 @@ class Decoding:
 
     def _open(self) -> None:
         """Bring back what fresh requests reuse."""
+        self.put_away()
         while True:
             opening = self._scheduler.open()
             for sequence in opening.forget:
@@ -199,9 +212,13 @@ class Decoding:
         running = [ticket for ticket in self._writers if self._scheduler.is_running(ticket)]
         for ticket in running:
             self._writers.pop(ticket).close()
+        self._forget_all()
+        return [(ticket, Failed(error)) for ticket in running]
+
+    def _forget_all(self) -> None:
+        self._left.clear()
         self._scheduler.forget_all()
         self.context.clear()
-        return [(ticket, Failed(error)) for ticket in running]
 
 
 def _failed(error: Exception) -> EngineUnavailableError:

@@ -3,9 +3,10 @@
 Pure: durations come in. While nobody reads an answer that is being written, a step takes about
 `IDLE_STEP_S`, or what `IDLE_LEAST` tokens take: so long a newcomer waits (a Stop does not). While
 answers are written, it takes at most about `STRETCH` times what a step without any prompt takes,
-or what nobody sees. What a step without a prompt takes and what each prompt token adds is learned
-from the steps themselves, every `PLAIN_EVERY`th of which holds no prompt for that; so depth of
-context, other load and the kind of machine need no model.
+and `OVERALL` times what one took before somebody began to read; or what nobody sees. What a step
+without a prompt takes and what each prompt token adds is learned from the steps themselves, every
+`PLAIN_EVERY`th of which holds no prompt for that; so depth of context, other load and the kind of
+machine need no model.
 """
 
 from __future__ import annotations
@@ -13,6 +14,9 @@ from __future__ import annotations
 IDLE_STEP_S = 0.25
 # The promise is a pause of at most 3 times the usual one; steps vary, so the aim is lower.
 STRETCH = 2.0
+# Steps grow longer by themselves while a long prompt is read, with all that is held meanwhile. The
+# promise counts from before that.
+OVERALL = 2.5
 # Nobody sees a pause as short as this; small models would read long prompts in crumbs without it.
 UNSEEN_S = 0.015
 # Attention is computed for tiles of 64 tokens, and from so many tokens on: a prompt that is read
@@ -46,6 +50,8 @@ class Pace:
         self._added = 0.0
         # Seconds of a step without a prompt, by the number of answers in it.
         self._usual: dict[int, float] = {}
+        # The same, from before somebody began to read.
+        self._calm: dict[int, float] = {}
 
     @property
     def together(self) -> int:
@@ -69,6 +75,7 @@ class Pace:
         if not prompt_tokens and not self._since_plain:
             # Nobody reads beside these answers; whoever comes next stands at another depth.
             self._busy_size = min(self._busy_size, float(FIRST_BUSY))
+            self._calm = {answers: self._usual.get(answers, seconds)}
         self._since_plain = self._since_plain + 1 if prompt_tokens else 0
         if not prompt_tokens:
             self._note_plain(answers, seconds)
@@ -90,7 +97,8 @@ class Pace:
         before = self._added or added
         self._added = _moved(before, added, WARNED if added > before else ASSURED)
         usual = max(usual / 2, usual + more * self._added)
-        aim = max(UNSEEN_S, STRETCH * usual)
+        calm = self._calm.get(answers, usual)
+        aim = max(UNSEEN_S, min(STRETCH * usual, OVERALL * calm))
         size = min((aim - usual) / self._added, self._busy_size * MOST_UP)
         self._busy_size = min(float(self._most), max(1.0, size))
 

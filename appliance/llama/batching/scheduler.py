@@ -83,8 +83,8 @@ class Scheduler:
     def leave(self, ticket: int) -> tuple[int, Held] | None:
         """Forget a request wherever it stands.
 
-        Returns its sequence and what that holds, to be written down now and given to `keep`, where
-        that is worth it.
+        Returns its sequence and what that holds. It may be written down and given to `keep` until
+        `open` says that it is to be forgotten, if `make_room` wants it.
         """
         if self._queue.drop(ticket):
             del self._requests[ticket]
@@ -95,7 +95,18 @@ class Scheduler:
         self._queue.end(run.request.person)
         self._sequences.release(run.sequence)
         del run.held.tokens[run.held.computed :]
-        return (run.sequence, run.held) if self._kept.wants(run.held) else None
+        return run.sequence, run.held
+
+    def age(self, now: float) -> None:
+        """Note what time it is, in seconds, and forget what nobody came back for."""
+        self._kept.age(now)
+
+    def make_room(self, held: Held) -> bool:
+        """Tell whether it is worth writing down what a request held; if so, there is room then."""
+        if not self._kept.wants(held):
+            return False
+        self._kept.make_room(held)
+        return True
 
     def keep(self, held: Held, state: object) -> None:
         """Keep what was written down of a request that left."""

@@ -39,6 +39,9 @@ PAGE = 256
 # Of the machine's free memory, for finished conversations that wait for their next question; and
 # so many tokens of them at most.
 KEPT_SHARE, KEPT_TOKENS = 1 / 32, 32_768
+# What llama.cpp writes down of a token beside keys and values: its place and its sequence, with
+# room for the heads of layers.
+CELL_BYTES = 64
 
 
 @dataclass(frozen=True)
@@ -48,8 +51,8 @@ class Placement:
     `gpu_layers` counts the last matrix as one; `split`: shares of several GPUs, summing to 1;
     `main_gpu` -1: keep off all of them.
     `context_tokens`: at most for one answer; `pool_tokens`: for all that run; `kept_tokens`: of
-    finished conversations, kept in the machine's memory. `notes`: what was not as wished, for an
-    operator.
+    finished conversations, kept in `kept_bytes` of the machine's memory. `notes`: what was not
+    as wished, for an operator.
     """
 
     gpu_layers: int
@@ -60,6 +63,7 @@ class Placement:
     cache_type_v: str
     slots: int
     kept_tokens: int
+    kept_bytes: int
     context_tokens: int
     pool_tokens: int
     threads: int
@@ -90,6 +94,7 @@ def plan(
     if not settings.slots:
         slots = max(1, min(slots, pool // min(SLOT_TOKENS, context)))
     threads = settings.threads or machine.cores
+    kept = _kept_tokens(facts, choice.kind, machine)
     return Placement(
         gpu_layers=choice.layers,
         split=choice.room.split if choice.layers else (),
@@ -98,7 +103,8 @@ def plan(
         cache_type_k=choice.kind,
         cache_type_v=choice.kind,
         slots=slots,
-        kept_tokens=_kept_tokens(facts, choice.kind, machine),
+        kept_tokens=kept,
+        kept_bytes=kept * (memory.cache_bytes_per_token(facts.layers, choice.kind) + CELL_BYTES),
         context_tokens=context,
         pool_tokens=pool,
         threads=threads,

@@ -83,9 +83,10 @@ class Memory:
         """Let a request go; write down what it held, if that is wanted."""
         if left := self.scheduler.leave(ticket):
             sequence, held = left
-            tokens = [token for _, token in self.cells[sequence]]
+            tokens = [token for _, token in self.cells.get(sequence, [])]
             assert tokens == held.tokens, "what is written down is what was computed"
-            self.scheduler.keep(held, tokens)
+            if self.scheduler.make_room(held):
+                self.scheduler.keep(held, tokens)
 
     def sequence_of(self, step: Step, ticket: int) -> int:
         return next(part.sequence for part in step.parts if part.ticket == ticket)
