@@ -8,8 +8,9 @@ anything. All requests of a measurement are sent at once and ask for `TOKENS` to
 - warm: other questions under the system prompt of the measurement just before;
 - cold: prompts of the same length that have nothing in common.
 
-`tokens_per_s` counts all tokens from the first request sent to the last token. Greedy choice, and
-every answer is as long as asked, which is checked.
+`tokens_per_s` counts all tokens from the first request sent to the last token. Every answer is as
+long as asked, which is checked; the choice is greedy, save Ollama's, which would end an answer that
+repeats itself (`peers`).
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ machine need no model.
 
 from __future__ import annotations
 
-IDLE_STEP_S = 0.25
+IDLE_STEP_S = 0.5
 # The promise is a pause of at most 3 times the usual one; steps vary, so the aim is lower.
 STRETCH = 2.0
 # Steps grow longer by themselves while a long prompt is read, with all that is held meanwhile. The

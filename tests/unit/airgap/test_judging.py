@@ -158,7 +158,7 @@ def test_variables_that_report_or_divert_are_named(name: str, wanted: str) -> No
 )  # fmt: skip
 def test_what_cannot_be_read_fails(what: str, check: str) -> None:
     """Not to know is not to be closed."""
-    facts = replace(CLOSED, **{what: None}, unreadable={what: "permission denied"})  # type: ignore[arg-type]
+    facts = replace(CLOSED, **{what: None}, unreadable={what: "permission denied"})  # type: ignore[arg-type]  # by name
     assert verdict(check, Role.GATEWAY, facts) == "fail"
 
 
