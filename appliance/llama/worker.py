@@ -184,26 +184,25 @@ class Worker:
         if model is None:
             return
         while True:
-            self._rest(model)
-            if self._closing:
-                return
             try:
+                if not self._awaits_work(model):
+                    return
                 self._take_step(model)
             except Exception as error:
                 LOG.error("a step failed: %s", fault_of(error))
                 self._end_all(model, f"the engine failed ({type(error).__name__})")
 
-    def _rest(self, model: Model) -> None:
-        """Return as soon as there is something to do; tidy up until then."""
+    def _awaits_work(self, model: Model) -> bool:
+        """Tidy up until there is something to do; return False when there will be nothing more."""
+        more = True
         while True:
             with self._changed:
+                wait_s = 0 if more else TIDY_EVERY_S
+                self._changed.wait_for(lambda: self._closing or bool(self._jobs), wait_s)
                 if self._closing or self._jobs:
-                    return
-            more = model.decoding.tidy()
-            with self._changed:
-                self._changed.wait_for(
-                    lambda: self._closing or bool(self._jobs), 0 if more else TIDY_EVERY_S
-                )
+                    return not self._closing
+                model.decoding.put_away()
+            more = model.decoding.context.get_ready()
 
     def _take_step(self, model: Model) -> None:
         """Let go, let in, compute one step without the lock, and tell what came of it."""

@@ -109,11 +109,6 @@ class Decoding:
                 if state is not None:
                     self._scheduler.keep(held, state)
 
-    def tidy(self) -> bool:
-        """Do a few milliseconds of what nobody waits for; tell whether more is to be done."""
-        self.put_away()
-        return self.context.get_ready()
-
     def clear(self) -> None:
         """Forget every request, and all that the memory holds."""
         for ticket in list(self._writers):

@@ -217,6 +217,24 @@ def test_nobody_waits_long_for_a_request_that_never_comes(ward: Ward) -> None:
         assert isinstance(read(ward.ask("I am here"))[-1], Done)
 
 
+def test_an_answer_ends_before_what_it_held_is_written_down(
+    ward: Ward, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last words do not wait for a copy of the conversation, and the copy needs no newcomer."""
+    context = ward.model.decoding.context
+    real, ended = context.save, threading.Event()
+    before: list[bool] = []
+
+    def save(sequence: int) -> object:
+        before.append(ended.wait(PATIENCE_S))
+        return real(sequence)
+
+    monkeypatch.setattr(context, "save", save)
+    assert isinstance(read(ward.ask("good evening", person="ida"))[-1], Done)
+    ended.set()
+    until(lambda: before == [True])
+
+
 def test_a_conversation_that_is_brought_back_goes_on_as_if_it_had_stayed(
     ward: Ward, monkeypatch: pytest.MonkeyPatch
 ) -> None:
