@@ -6,6 +6,8 @@ import importlib
 import shutil
 import sqlite3
 import stat
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +16,7 @@ import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 
 import appliance
 from appliance import database as module
@@ -203,6 +206,27 @@ def test_migrating_again_changes_nothing(database: Database) -> None:
     add(database, "a")
     database.migrate("keys")
     assert count(database) == 1
+
+
+@pytest.mark.parametrize("branch", ["appliance", "keys"])
+def test_the_newest_revision_is_that_of_the_chain(branch: str) -> None:
+    """By its file's name, since a start must not have to read the whole chain."""
+    chain = ScriptDirectory(
+        str(module.MIGRATIONS), version_locations=[str(module.MIGRATIONS / branch)]
+    )
+    assert chain.get_heads() == [module.newest_revision(branch)]
+
+
+def test_a_start_does_not_load_what_only_migrations_need(tmp_path: Path) -> None:
+    """Every command opens both files, and nearly none finds an older schema."""
+    Database.create(tmp_path / "keys.db", "keys").close()
+    program = (
+        "import sys; from pathlib import Path; from appliance.database import Database; "
+        "Database(Path(sys.argv[1])).migrate('keys'); sys.exit('alembic' in sys.modules)"
+    )
+    assert (
+        subprocess.run([sys.executable, "-c", program, str(tmp_path / "keys.db")]).returncode == 0
+    )
 
 
 def test_half_a_migration_is_rolled_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
