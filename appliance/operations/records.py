@@ -154,7 +154,7 @@ def _check_words(query: Query) -> None:
     for name, words in lists.items():
         value = getattr(query, name)
         if value is not None and value not in set(words):
-            near = difflib.get_close_matches(value, list(words), n=3) or sorted(words)[:12]
+            near = difflib.get_close_matches(value, list(words), n=3) or sorted(words)
             raise BadInputError(
                 f"there is no {name} of this name", hint=f"is it one of {', '.join(near)}?"
             )

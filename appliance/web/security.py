@@ -83,7 +83,12 @@ def _check_host() -> None:
     except ValueError:
         name = ""
     if name not in allowed_hosts(current.config().gateway):
-        refuse(ForbiddenError(f"this appliance is not called {name[:100]!r}"))
+        refuse(
+            ForbiddenError(
+                f"this appliance is not called {name[:100]!r}",
+                hint="use one of its names, or add this one to the setting gateway.names",
+            )
+        )
 
 
 @lru_cache(maxsize=4)

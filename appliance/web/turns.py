@@ -28,7 +28,8 @@ SENTENCES = {
     "disk_full": "the disk of the appliance is full",
     "internal": "something went wrong on the appliance",
 }
-ORDINALS = {0: "next in line", 1: "second in line", 2: "third in line"}
+PLACES = {0: "next", 1: "second", 2: "third"}
+ENDS = {1: "st", 2: "nd", 3: "rd"}
 LABELS = {"loading": "Loading the model", "answering": "Writing"}
 
 
@@ -127,17 +128,26 @@ def of_messages(messages: Iterable[MessageInfo], demo_digests: frozenset[str]) -
 def label(state: AnswerState) -> str:
     """Say in words what the answer is waiting for."""
     if state.state == "queued" and state.position is not None:
-        place = ORDINALS.get(state.position, f"{state.position + 1}th in line")
-        return f"Waiting: {place}"
+        return f"Waiting: {_place(state.position)}"
     if state.state == "queued":
         return "Reading the question"
     return LABELS.get(state.state, "")
 
 
+def _place(before: int) -> str:
+    """Return the place of an answer that so many go before."""
+    number = before + 1
+    end = "th" if number % 100 in {11, 12, 13} else ENDS.get(number % 10, "th")
+    return f"{PLACES.get(before, f'{number}{end}')} in line"
+
+
 def _note(reason: str | None, dropped_turns: int) -> str:
     notes = []
     if reason == "length":
-        notes.append("The answer reached its length limit and is cut off here.")
+        notes.append(
+            "The answer is cut off here: it reached its length limit, or the chat what the model "
+            "can hold. Ask it to go on, or begin a new chat."
+        )
     if dropped_turns:
         notes.append("The oldest turns no longer fit and were not shown to the model.")
     return " ".join(notes)

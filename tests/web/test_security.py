@@ -89,12 +89,17 @@ def test_the_appliances_own_names_are_served(answering: Clinic, host: str) -> No
 # --- forged requests
 
 
+def _refused_for(code: str, clinic: Clinic) -> bool:
+    """Tell whether a recent refusal says so; one that was counted meanwhile may stand before it."""
+    return code in [one["content"]["code"] for one in clinic.record(action="request.refuse")[:3]]
+
+
 def test_a_form_without_its_token_is_refused_and_recorded(answering: Clinic) -> None:
     """A POST with the cookie alone does nothing."""
     browser = answering.browser("clinician")
     response = browser.client.post("/c", data={"prompt": "x", "once": "x"})
     assert response.status_code == 403
-    assert answering.record(action="request.refuse")[0]["content"]["code"] == "forged_request"
+    assert _refused_for("forged_request", answering)
 
 
 def test_a_token_of_another_session_is_refused(answering: Clinic) -> None:
@@ -208,7 +213,7 @@ def test_an_oversized_form_is_refused_and_recorded(answering: Clinic) -> None:
     response = browser.submit("/c", {"prompt": "x" * limit})
     assert response.status_code == 413
     assert str(limit) in response.get_data(as_text=True)
-    assert answering.record(action="request.refuse")[0]["content"]["code"] == "too_large"
+    assert _refused_for("too_large", answering)
 
 
 def test_an_oversized_body_to_the_api_is_refused(answering: Clinic) -> None:

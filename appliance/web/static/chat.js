@@ -22,7 +22,7 @@ function show() {
   const hadFocus = document.activeElement === stop;
   send.hidden = busy;
   stop.hidden = !busy;
-  send.disabled = sending;
+  send.disabled = sending || size.classList.contains("over");
   if (!busy && hadFocus) prompt.focus();
 }
 
@@ -73,6 +73,7 @@ function measure() {
   size.hidden = used < 1000;
   size.textContent = `${used.toLocaleString()} of ${limit.toLocaleString()} bytes`;
   size.classList.toggle("over", used > limit);
+  send.disabled = sending || used > limit;
   prompt.style.height = "auto";
   prompt.style.height = `${prompt.scrollHeight + 2}px`;
 }
@@ -114,7 +115,7 @@ function take(body) {
 }
 
 async function ask() {
-  if (sending || underWay().length > 0 || !prompt.value.trim()) return;
+  if (sending || send.disabled || underWay().length > 0 || !prompt.value.trim()) return;
   sending = true;
   show();
   try {
