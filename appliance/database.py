@@ -33,6 +33,9 @@ READING = "appliance_reading"
 # Opened ones are kept: making one costs more than most of what is done with it.
 KEPT_CONNECTIONS = 32
 BUSY_S = 5.0
+# Of pages in each connection's own memory. Dozens may be open, and SQLite's default of 2 MiB each
+# fills up over hours; the system holds the file in memory once for all of them.
+CACHE_KIB = 256
 
 
 class Base(orm.DeclarativeBase):
@@ -220,6 +223,7 @@ def _prepare(connection: sqlite3.Connection, _record: object) -> None:
         "foreign_keys=ON",
         "secure_delete=ON",
         f"busy_timeout={int(BUSY_S * 1000)}",
+        f"cache_size=-{CACHE_KIB}",
     ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()

@@ -234,6 +234,7 @@ def table(found: Found) -> str:
     lines += [f"{name:30}{count:8}" for name, count in sorted(found.struck.items())]
     lines += ["", f"{'process':16}{'warm MB':>10}{'end MB':>10}{'grown MB':>10}"]
     lines += _grown(found.growth())
+    lines += ["", "size of those in MB, each tenth of the time:", *_sizes(found)]
     asked, restarted = found.intents, len(found.restarts)
     lines += ["", f"in the record: {asked} questions, {restarted} restarts of a model"]
     return "\n".join(lines)
@@ -244,6 +245,17 @@ def _grown(growth: Mapping[tuple[str, int], tuple[float, float]]) -> list[str]:
         f"{part:16}{before:10.1f}{after:10.1f}{after - before:10.1f}"
         for (part, _), (before, after) in sorted(growth.items())
     ]
+
+
+def _sizes(found: Found) -> list[str]:
+    """Return a line for each process that lived long: flat is what its end has to look like."""
+    lines = []
+    for who in sorted(found.growth()):
+        sizes = found.memory[who]
+        lines.append(
+            f"{who[0]:10}" + "".join(f"{sizes[len(sizes) * n // 10]:7.0f}" for n in range(10))
+        )
+    return lines
 
 
 def main() -> None:
