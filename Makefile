@@ -50,8 +50,8 @@ check: setup-dev ## lint, types, arrows between packages, stale documents
 journeys: setup-dev ## the product in a real browser (Chromium)
 	$(BIN)/pytest tests/journeys
 
-images: setup ## the images of the Compose stack, built without a registry and without a network
-	@installer/images/build.sh
+images: setup ## the images of the Compose stack, without a registry or a network; WITH="ollama llama-server" adds those of overlays
+	@installer/images/build.sh $(WITH)
 
 up: ## start the stack (as root, for its firewall); prints the first passwords, once
 	@compose/up.sh
@@ -59,6 +59,7 @@ up: ## start the stack (as root, for its firewall); prints the first passwords, 
 down: ## stop the stack; its state stays
 	@compose/down.sh
 
+stack-test: WITH := ollama llama-server
 stack-test: setup-dev images ## the stack's promises, on a real Docker engine (as root)
 	$(BIN)/pytest tests/compose
 

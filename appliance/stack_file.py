@@ -2,8 +2,8 @@
 
 Guarantee: of a file without findings, every container is closed as `compose/compose.yaml` closes
 it, whatever overlays were added: no network leads outside but the edge's, nothing is published but
-TLS, nobody is root, and each part's files are mounted by that part alone. What is not known to be
-harmless is a finding. Pure, but for `main`.
+TLS, nobody is root, and each part's files are mounted by that part alone. A GPU is the engine's.
+What is not known to be harmless is a finding. Pure, but for `main`.
 Not here: whether a running container is as the file says (`appliance doctor --airgap`), and the
 firewall, which no Compose file can state (`compose/firewall.sh`).
 """
@@ -16,6 +16,8 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from appliance import stack_gpu
+
 Service = Mapping[str, Any]
 
 OUTER = "edge"
@@ -24,13 +26,16 @@ TLS_PORT = 8443
 CERTIFICATE = {"edge": ("/run/tls", True), "tls": ("/var/lib/appliance/tls", False)}
 NON_ROOT = re.compile(r"[1-9][0-9]*:[1-9][0-9]*")
 # Who may mount a volume, and who of them may write to it. Others may be mounted by one service.
+# An engine of somebody else gets weights read-only (llama-server), or none but what the gateway
+# sends it (Ollama).
 OWNERS: Mapping[str, Mapping[str, bool]] = {
     "ledger-state": {"ledger": True},
     "gateway-state": {"gateway": True, "tls": True},
     "gateway-keys": {"gateway": True, "tls": True},
-    "models": {"gateway": True, "engine": False, "tls": True},
+    "models": {"gateway": True, "engine": False, "tls": True, "llama-server": False},
     "ledger-sockets": {"ledger": True, "gateway": False, "tls": False},
     "engine-sockets": {"engine": True, "gateway": False, "tls": False},
+    "ollama-models": {"ollama": True},
 }
 # On which networks the known services may be; anything else may be on `back` alone.
 PLACES: Mapping[str, frozenset[str]] = {
@@ -45,16 +50,24 @@ RUNNING = ("edge", "gateway", "ledger", "engine")
 GROUPS: Mapping[str, frozenset[str]] = {
     "gateway": frozenset({"10001", "10003"}),
     "engine": frozenset({"10002"}),
+    "llama-server": frozenset({"10002"}),
     "tls": frozenset({"10000", "10001"}),
 }
 ELSEWHERE = frozenset({"back"})
-# Each of these joins a container with the host or with another one.
-JOINED = ("pid", "ipc", "uts", "userns_mode", "cgroup", "cgroup_parent")
-# Ways to more rights, to the host, or to names that lead elsewhere.
-FORBIDDEN = (
-    "build", "cap_add", "credential_spec", "device_cgroup_rules", "devices", "external_links",
-    "extra_hosts", "links", "volumes_from", "sysctls", "runtime",
+# What is looked at here, and what opens nothing. Any other key is a finding, also one that only a
+# later version of Compose knows: some run programs on the host, or hand in Docker's socket.
+KEYS = frozenset(
+    {
+        "cap_drop", "command", "cpu_shares", "cpus", "cpuset", "depends_on", "deploy", "devices",
+        "dns", "dns_search", "entrypoint", "environment", "expose", "group_add", "healthcheck",
+        "hostname", "image", "init", "labels", "logging", "mem_limit", "mem_reservation",
+        "memswap_limit", "network_mode", "networks", "pids_limit", "platform", "ports",
+        "privileged", "profiles", "pull_policy", "read_only", "restart", "scale", "security_opt",
+        "stop_grace_period", "stop_signal", "tmpfs", "ulimits", "user", "volumes", "working_dir",
+    }
 )  # fmt: skip
+# Logs stay on this machine.
+LOG_DRIVERS = ("local", "json-file")
 MASQUERADE = "com.docker.network.bridge.enable_ip_masquerade"
 
 
@@ -71,15 +84,28 @@ def findings(stack: Mapping[str, Any]) -> list[str]:
         for name, network in networks.items()
         for what in _network(name, network or {})
     ]
+    found += [
+        f"volume {name}: {what}"
+        for name, volume in (stack.get("volumes") or {}).items()
+        for what in _volume(f"{stack.get('name')}_{name}", name, volume or {}, services)
+    ]
     found += [f"service {name}: is missing" for name in RUNNING if name not in services]
-    return found
+    return found + list(_without_engine(services))
+
+
+def _without_engine(services: Mapping[str, Service]) -> Iterator[str]:
+    """Yield what is wrong where our own engine is left out: then another one takes its place."""
+    if stack_gpu.containers(services.get("engine", {})) == 0 and not set(services) - set(PLACES):
+        yield "service engine: has no container, and no other engine takes its place"
 
 
 def _service(name: str, service: Service) -> Iterator[str]:
     yield from _rights(service)
     yield from _joined(name, service)
-    yield from _limits(service)
+    yield from _limits(name, service)
     yield from _connections(name, service)
+    yield from stack_gpu.devices(name, service)
+    yield from stack_gpu.deployment(name, service)
     for mount in service.get("volumes") or []:
         yield from _mount(name, mount)
 
@@ -103,16 +129,21 @@ def _rights(service: Service) -> Iterator[str]:
 
 
 def _joined(name: str, service: Service) -> Iterator[str]:
-    for key in (*JOINED, *FORBIDDEN):
-        if service.get(key):
+    """Yield what joins a container with the host, or with the files of another one."""
+    for key in service:
+        if key not in KEYS and not key.startswith("x-") and service[key]:
             yield f"{key} is set"
-    for group in service.get("group_add") or []:
-        if str(group) not in GROUPS.get(name, frozenset()):
+    for group in map(str, service.get("group_add") or []):
+        known = group in GROUPS.get(name, frozenset())
+        if not known and not stack_gpu.is_group_of_gpu(name, service, group):
             yield f"group_add {group}: that group's files are not for it"
 
 
-def _limits(service: Service) -> Iterator[str]:
+def _limits(name: str, service: Service) -> Iterator[str]:
     """Yield what lets one container take the machine from the others, or never come back."""
+    count = stack_gpu.containers(service)
+    if count != 1 and (name, count) != ("engine", 0):
+        yield f"has {count} containers instead of one"
     # Compose says -1 and 0 for "none".
     for key in ("mem_limit", "pids_limit", "cpus"):
         if float(service.get(key) or 0) <= 0:
@@ -123,8 +154,11 @@ def _limits(service: Service) -> Iterator[str]:
         yield "restart is missing"
     if not _is_watched(service) and not service.get("profiles"):
         yield "healthcheck is missing"
-    if "max-size" not in ((service.get("logging") or {}).get("options") or {}):
+    logging = service.get("logging") or {}
+    if "max-size" not in (logging.get("options") or {}):
         yield "logging without max-size: its log would fill the disk"
+    if (logging.get("driver") or "json-file") not in LOG_DRIVERS:
+        yield f"logging by {logging['driver']}: its log would leave this machine"
 
 
 def _is_watched(service: Service) -> bool:
@@ -168,6 +202,24 @@ def _mount(name: str, mount: Mapping[str, Any]) -> Iterator[str]:
             yield f"mounts {source}, which belongs to others"
         elif not writes and not is_read_only:
             yield f"mounts {source} and may write to it"
+
+
+def _volume(
+    own: str, name: str, volume: Mapping[str, Any], services: Mapping[str, Service]
+) -> Iterator[str]:
+    if volume.get("name", own) != own:
+        yield f"is {volume['name']} under another name, which hides whose it is"
+    if volume.get("external"):
+        yield "is external: others may have it"
+    if (volume.get("driver") or "local") != "local" or volume.get("driver_opts"):
+        yield "driver_opts: it would be a folder of the host, or lie elsewhere"
+    users = [
+        service
+        for service, stated in services.items()
+        if any(mount.get("source") == name for mount in stated.get("volumes") or [])
+    ]
+    if name not in OWNERS and len(users) > 1:
+        yield f"is shared by {' and '.join(users)}"
 
 
 def _network(name: str, network: Mapping[str, Any]) -> Iterator[str]:

@@ -18,6 +18,7 @@ undo() {
     local status=$?
     [ -z "$maker" ] || docker rm --force "$maker" >/dev/null 2>&1
     if [ "$status" -ne 0 ] && [ ${#made_volumes[@]} -gt 0 ]; then
+        # What cannot be removed is named by the next try, which finds it.
         docker volume rm "${made_volumes[@]}" >/dev/null 2>&1 || true
     fi
 }

@@ -1,7 +1,8 @@
 """Who stands where in the stack, and so who may know whom (pure).
 
 This is the description that every check is held against: what is not listed here must not be
-reachable. It says the same as compose/compose.yaml, and a stack test holds the two together.
+reachable. It says the same as compose/compose.yaml and its overlays; stack tests hold the two
+together.
 """
 
 from __future__ import annotations
@@ -17,22 +18,24 @@ class Role(StrEnum):
     GATEWAY = "gateway"
     LEDGER = "ledger"
     ENGINE = "engine"
+    # Engines of somebody else, which take that one's place.
+    OLLAMA = "ollama"
+    LLAMA_SERVER = "llama-server"
     HOST = "host"
     MACHINE = "machine"
 
 
-CONTAINERS = frozenset({Role.EDGE, Role.GATEWAY, Role.LEDGER, Role.ENGINE})
+CONTAINERS = frozenset(Role) - {Role.HOST, Role.MACHINE}
 
-# Names on the networks of the stack. An engine of somebody else takes the engine's place.
-OLLAMA, LLAMA_SERVER = "ollama", "llama-server"
+# Names on the networks of the stack.
 NETWORKS: Mapping[str, frozenset[str]] = {
     "edge": frozenset({Role.EDGE}),
     "front": frozenset({Role.EDGE, Role.GATEWAY}),
-    "back": frozenset({Role.GATEWAY, OLLAMA, LLAMA_SERVER}),
+    "back": frozenset({Role.GATEWAY, Role.OLLAMA, Role.LLAMA_SERVER}),
 }
 # These have no network at all: they speak through sockets in the file system.
 WITHOUT_NETWORK = frozenset({Role.LEDGER, Role.ENGINE})
-NAMES = tuple(sorted(CONTAINERS | {OLLAMA, LLAMA_SERVER}))
+NAMES = tuple(sorted(CONTAINERS))
 
 # TCP ports that each opens to its neighbours.
 LISTENS: Mapping[Role, frozenset[int]] = {
@@ -40,6 +43,8 @@ LISTENS: Mapping[Role, frozenset[int]] = {
     Role.GATEWAY: frozenset({8080}),
     Role.LEDGER: frozenset(),
     Role.ENGINE: frozenset(),
+    Role.OLLAMA: frozenset({11434}),
+    Role.LLAMA_SERVER: frozenset({8081}),
 }
 
 

@@ -94,7 +94,7 @@ def read(path: Path) -> Anchor:
     """Read one file; raise BadInputError naming it when it holds no checkpoint."""
     try:
         with path.open("rb") as file:
-            signed = SignedCheckpoint.parse(file.read(MAX_NOTE_BYTES + 1))
+            return take(str(path), file.read(MAX_NOTE_BYTES + 1))
     except (OSError, BadInputError) as error:
         why = error.strerror if isinstance(error, OSError) else error
         raise BadInputError(
@@ -102,7 +102,11 @@ def read(path: Path) -> Anchor:
             hint="check the path, or fetch another copy of it; if there is none, move this file "
             "away and say so in the report",
         ) from error
-    return Anchor(str(path), signed, elsewhere=True)
+
+
+def take(name: str, data: bytes) -> Anchor:
+    """Return the anchor in `data`; raise BadInputError when it is no checkpoint."""
+    return Anchor(name, SignedCheckpoint.parse(data), elsewhere=True)
 
 
 def check(

@@ -99,6 +99,10 @@ class Checkpoint:
         """Return the three lines that are signed."""
         return f"{self.origin}\n{self.size}\n{base64.b64encode(self.root).decode()}\n"
 
+    def facts(self) -> dict[str, int | str]:
+        """Return what the record says of a checkpoint that was kept elsewhere."""
+        return {"size": self.size, "root": base64.b64encode(self.root).decode()}
+
 
 @dataclass(frozen=True, slots=True)
 class SignedCheckpoint:

@@ -32,7 +32,7 @@ from appliance.audit.connections import (
 )
 from appliance.audit.entry import Agent, Event
 from appliance.audit.intake import socket_beside
-from appliance.audit.ledger import EpochKey, Receipt, VerifiedRecord
+from appliance.audit.ledger import Anchoring, EpochKey, Receipt, VerifiedRecord
 from appliance.audit.query import Page, Query
 from appliance.errors import ApplianceError
 
@@ -104,6 +104,19 @@ class LedgerClient:
     def keys(self) -> list[EpochKey]:
         """Return every epoch's verifier key, the first one first."""
         return [EpochKey(**key) for key in self._call("GET", "/keys")["keys"]]
+
+    def anchoring(self) -> Anchoring:
+        """Return what the ledger knows of checkpoints elsewhere."""
+        body = self._call("GET", "/anchoring")
+        return Anchoring(**{**body, "folders": tuple(body["folders"])})
+
+    def cosigned(self, witness: str) -> str:
+        """Return the newest note that this witness signed, or ''."""
+        return str(self._call("POST", "/cosigned", {"witness": witness})["note"])
+
+    def keep(self, note: str, witness: str) -> None:
+        """Have the ledger keep what a witness signed."""
+        self._call("POST", "/keep", {"note": note, "witness": witness})
 
     def prune(self, before: int, agent: Agent, source: str | None, basis: str) -> int:
         """Let go of all entries below `before`; return how many went."""

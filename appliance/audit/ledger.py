@@ -78,6 +78,23 @@ class EpochKey:
     opened: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Anchoring:
+    """What the ledger itself knows of its checkpoints elsewhere; its own settings decide.
+
+    `witness` is the key whose signature it believes ('': none), `folders` where it looks for
+    checkpoints at each start. `prints` tells whether it hands each one to whoever keeps its output;
+    `printed` is the size of the newest one since its start (0: none yet), `printed_at` its time.
+    What became of a printed one, the ledger cannot know.
+    """
+
+    witness: str = ""
+    folders: tuple[str, ...] = ()
+    prints: bool = False
+    printed: int = 0
+    printed_at: str | None = None
+
+
 class Ledger(Protocol):
     """The record, wherever it is. Every method may raise RecordUnavailableError."""
 
@@ -124,6 +141,22 @@ class Ledger(Protocol):
 
     def handover(self, number: int) -> str:
         """Return a `.tlog-proof` of the entry that opens epoch `number`, under the key before."""
+        ...
+
+    def anchoring(self) -> Anchoring:
+        """Return what the ledger knows of checkpoints elsewhere."""
+        ...
+
+    def cosigned(self, witness: str) -> str:
+        """Return the newest note of this record that the witness signed and was kept, or ''."""
+        ...
+
+    def keep(self, note: str, witness: str) -> None:
+        """Keep what a witness signed, to be held against from now on.
+
+        `witness` is its verifier key. Raises VerificationError unless the witness signed it and
+        the record contains it, ConflictError when a newer one is kept.
+        """
         ...
 
     def prune(self, before: int, agent: Agent, source: str | None, basis: str) -> int:

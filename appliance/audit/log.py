@@ -14,6 +14,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,12 +23,13 @@ from appliance.audit import creation, exports, merkle, store, verify
 from appliance.audit.actions import Outcome
 from appliance.audit.anchors import Places
 from appliance.audit.chain import ChainHead, Stored
-from appliance.audit.checkpoint import SignedCheckpoint
+from appliance.audit.checkpoint import SignedCheckpoint, VerifierKey
+from appliance.audit.cosigned_folder import CosignedFolder, contained
 from appliance.audit.entry import Agent, Event
 from appliance.audit.exports import tiles
 from appliance.audit.index import Index
 from appliance.audit.keys import KeyFolder, folder_of
-from appliance.audit.ledger import EpochKey, Receipt, VerifiedRecord
+from appliance.audit.ledger import Anchoring, EpochKey, Receipt, VerifiedRecord
 from appliance.audit.merkle import leaf_hash
 from appliance.audit.notary import Notary
 from appliance.audit.proof import TlogProof
@@ -82,6 +84,8 @@ class Log:
             stack.enter_context(durable.exclusive(lock, f"the record {path}"))
             stack.callback(self._readers.close)
             self._places = Places.of(path, settings)
+            self._cosigned = CosignedFolder(self._places.beside, self._places.witness)
+            self._anchoring = Anchoring(settings.witness_key, settings.anchor_folders)
             self._recorder = self._open(clock, boot_id, settings.reserve_bytes)
             stack.callback(self._recorder.close)
             self._index = Index(path.with_suffix(".index.db"), path)
@@ -185,6 +189,26 @@ class Log:
                 EpochKey(epoch.number, epoch.seq, epoch.key, _time_of(connection, epoch.seq or 0))
                 for epoch in self._recorder.epochs.all
             ]
+
+    def anchoring(self) -> Anchoring:
+        """Return what is known of checkpoints elsewhere; see `Ledger.anchoring`."""
+        return self._anchoring
+
+    def note_printed(self, size: int, moment: str | None) -> None:
+        """Take note that a checkpoint of `size` was printed; 0 and None: it will be."""
+        known = self._anchoring
+        self._anchoring = replace(known, prints=True, printed=size, printed_at=moment)
+
+    def cosigned(self, witness: str) -> str:
+        """Return what a witness signed last, or ''; see `Ledger.cosigned`."""
+        return self._cosigned.newest(VerifierKey.parse(witness))
+
+    def keep(self, note: str, witness: str) -> None:
+        """Keep what a witness signed over this record; see `Ledger.keep`."""
+        signed = self._recorder.epochs.check(note)
+        with self._readers.one() as connection:
+            contained(signed.checkpoint, self.head().size, Tree(connection).root)
+        self._cosigned.keep(signed, VerifierKey.parse(witness))
 
     def search(self, query: Query) -> Page:
         """Return one page of matching entries, newest first."""

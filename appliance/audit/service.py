@@ -1,4 +1,4 @@
-"""The ledger as a small HTTP service on its Unix socket: read, prove, and let go of a prefix.
+"""The ledger as a small HTTP service on its Unix socket: read, prove, anchor, let go of a prefix.
 
 Events come in through a socket of their own (`intake.py`).
 
@@ -65,6 +65,7 @@ def create_app(log: Log, old: Old | None = None) -> Flask:
 
     _reading(app, log)
     _proving(app, log)
+    _anchoring(app, log)
     _pruning(app, log, old)
     app.register_error_handler(ApplianceError, _refuse)
     app.register_error_handler(HTTPException, _refuse_http)
@@ -121,6 +122,22 @@ def _proving(app: Flask, log: Log) -> None:
     @app.get("/keys")
     def keys() -> dict[str, Any]:
         return {"keys": [_vars_of(key) for key in log.keys()]}  # noqa: SIM118 - not a mapping
+
+
+def _anchoring(app: Flask, log: Log) -> None:
+    @app.get("/anchoring")
+    def anchoring() -> dict[str, Any]:
+        return _vars_of(log.anchoring())
+
+    @app.post("/cosigned")
+    def cosigned() -> dict[str, Any]:
+        return {"note": log.cosigned(str(_body().get("witness", "")))}
+
+    @app.post("/keep")
+    def keep() -> dict[str, Any]:
+        body = _body()
+        log.keep(str(body.get("note", "")), str(body.get("witness", "")))
+        return {}
 
 
 def _pruning(app: Flask, log: Log, old: Old | None) -> None:

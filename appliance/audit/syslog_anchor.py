@@ -85,6 +85,13 @@ class Collector:
 
 def message(checkpoint: Checkpoint, note: str, unix_time: float) -> bytes:
     """Return the syslog message, without its frame."""
+    site = re.sub(r"[^\x21-\x7e]", "?", checkpoint.origin.partition("/")[0])[:255] or "-"
+    head = f"<{PRIORITY}>1 {rfc3339(unix_time)} {site} appliance - checkpoint"
+    return f"{head} {words(checkpoint, note)}".encode()
+
+
+def words(checkpoint: Checkpoint, note: str) -> str:
+    """Return what every line that carries a checkpoint says, whichever way it goes."""
     fields = {
         "origin": checkpoint.origin,
         "size": str(checkpoint.size),
@@ -92,10 +99,7 @@ def message(checkpoint: Checkpoint, note: str, unix_time: float) -> bytes:
         "note": base64.b64encode(note.encode()).decode(),
     }
     element = " ".join(f'{name}="{_escaped(value)}"' for name, value in fields.items())
-    words = f"checkpoint of the audit record: {checkpoint.size} entries"
-    site = re.sub(r"[^\x21-\x7e]", "?", checkpoint.origin.partition("/")[0])[:255] or "-"
-    head = f"<{PRIORITY}>1 {rfc3339(unix_time)} {site} appliance - checkpoint"
-    return f"{head} [{ELEMENT} {element}] {words}".encode()
+    return f"[{ELEMENT} {element}] checkpoint of the audit record: {checkpoint.size} entries"
 
 
 def framed(data: bytes) -> bytes:

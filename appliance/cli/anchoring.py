@@ -23,6 +23,7 @@ from appliance.clock import rfc3339
 from appliance.errors import TooLargeError
 
 if TYPE_CHECKING:
+    from appliance.operations import Operations
     from appliance.operations.anchors import Issued
     from appliance.operations.witnessing import Cosigned
 
@@ -30,6 +31,7 @@ NEW_FILE = click.Path(path_type=Path, dir_okay=False)
 OLD_FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
 PLACES = ("to", "syslog", "witness", "witness_request", "witness_answer")
 MAX_ANSWER = 65_536
+STDIO = Path("-")
 
 
 @click.command("checkpoint", cls=Command)
@@ -71,12 +73,14 @@ def checkpoint(invocation: Invocation, as_qr: bool, out: Path | None, svg: Path 
 @click.option("--syslog", metavar="ADDRESS",
               help="Send it to a log collector: tls://HOST:PORT or tcp://HOST:PORT.")  # fmt: skip
 @click.option("--witness", metavar="ADDRESS", help="Have a witness sign it: http://HOST:PORT.")
-@click.option("--witness-request", type=NEW_FILE, metavar="FILE",
-              help="Write a request for a witness without a network.")  # fmt: skip
-@click.option("--witness-answer", type=OLD_FILE, metavar="FILE",
-              help="Take what that witness signed.")  # fmt: skip
+@click.option("--witness-request", type=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
+              metavar="FILE",
+              help="Write a request for a witness without a network; - prints it.")  # fmt: skip
+@click.option("--witness-answer", metavar="FILE",
+              type=click.Path(path_type=Path, dir_okay=False, exists=True, allow_dash=True),
+              help="Take what that witness signed; - reads it from standard input.")  # fmt: skip
 @click.option("--witness-key", metavar="KEY",
-              help="The witness's verifier key.  [default: the setting ledger.witness_key]",
+              help="The witness's verifier key.  [default: the ledger's ledger.witness_key]",
               )  # fmt: skip
 @click.option("--witness-size", type=click.IntRange(min=0), metavar="N",
               help="The size that the witness cosigned last, if it said so.")  # fmt: skip
@@ -172,18 +176,26 @@ def _to_syslog(invocation: Invocation, chosen: dict[str, Any]) -> None:
 def _to_witness(invocation: Invocation, chosen: dict[str, Any]) -> None:
     from appliance.audit.witness_client import WitnessClient
 
-    witness = _witness_key(invocation, chosen)
     ca = _path(chosen["ca"], invocation.config.ledger.anchor_ca)
     with WitnessClient(chosen["witness"], ca) as client, invocation.operations() as verbs:
+        witness = _witness_key(verbs, chosen)
         cosigned = verbs.anchors.to_witness(console_actor(), client, witness)
     _present_cosigned(invocation, cosigned, witness)
 
 
 def _witness_request(invocation: Invocation, chosen: dict[str, Any]) -> None:
-    witness, out = _witness_key(invocation, chosen), chosen["witness_request"]
-    writing.refuse_existing(out)
+    out = chosen["witness_request"]
+    if out == STDIO and invocation.as_json:
+        raise click.UsageError("--json describes the file, so it needs --witness-request FILE")
+    if out != STDIO:
+        writing.refuse_existing(out)
     with invocation.operations() as verbs:
+        witness = _witness_key(verbs, chosen)
         request = verbs.anchors.witness_request(console_actor(), witness, chosen["witness_size"])
+    if out == STDIO:
+        sys.stdout.buffer.write(request)
+        sys.stdout.buffer.flush()
+        return
     size = writing.write_pieces(out, [request], mode=0o644)
 
     def people() -> None:
@@ -197,12 +209,12 @@ def _witness_request(invocation: Invocation, chosen: dict[str, Any]) -> None:
 
 
 def _witness_answer(invocation: Invocation, chosen: dict[str, Any]) -> None:
-    witness, path = _witness_key(invocation, chosen), chosen["witness_answer"]
-    with path.open("rb") as file:
-        note = file.read(MAX_ANSWER + 1)
+    path = chosen["witness_answer"]
+    note = _read(path)
     if len(note) > MAX_ANSWER:
         raise TooLargeError(f"{path} is no answer of a witness: it is too long")
     with invocation.operations() as verbs:
+        witness = _witness_key(verbs, chosen)
         cosigned = verbs.anchors.take_answer(console_actor(), note, witness)
     _present_cosigned(invocation, cosigned, witness)
 
@@ -216,8 +228,16 @@ HANDLERS: dict[str, Callable[[Invocation, dict[str, Any]], None]] = {
 }
 
 
-def _witness_key(invocation: Invocation, chosen: dict[str, Any]) -> VerifierKey:
-    text = chosen["witness_key"] or invocation.config.ledger.witness_key
+def _read(path: Path) -> bytes:
+    if path == STDIO:
+        return sys.stdin.buffer.read(MAX_ANSWER + 1)
+    with path.open("rb") as file:
+        return file.read(MAX_ANSWER + 1)
+
+
+def _witness_key(verbs: Operations, chosen: dict[str, Any]) -> VerifierKey:
+    # The ledger's own setting: in the stack, it is another container's.
+    text = chosen["witness_key"] or verbs.appliance.ledger.anchoring().witness
     if not text:
         raise click.UsageError(
             "name the witness's key with --witness-key KEY, or set ledger.witness_key; "

@@ -8,17 +8,19 @@ import click
 
 from appliance.airgap.stack import Role
 from appliance.cli import presenting
-from appliance.cli.checks import edge, finding, hardware, machine, services, state
+from appliance.cli.checks import anchors, edge, finding, hardware, machine, services, state
 from appliance.cli.checks.finding import Check, Finding
 from appliance.cli.commands import Command, json_option
 from appliance.cli.errors import REFUSED
 from appliance.cli.invocation import Invocation, pass_invocation
+from appliance.errors import ConflictError
 
 CHECKS: tuple[tuple[str, Check], ...] = (
     ("state folder", state.folder),
     ("key file", state.key),
     ("databases", state.databases),
     ("record", state.record),
+    ("anchors", anchors.anchors),
     ("clock", state.clock),
     ("model", state.model),
     ("disk", state.room),
@@ -35,6 +37,7 @@ BEFORE_INIT = tuple(
     entry for entry in CHECKS if entry[0] in {"state folder", "processor", "hardware"}
 )
 
+ELSEWHERE = frozenset({Role.LEDGER, Role.ENGINE})
 
 FILE = click.Path(path_type=Path, dir_okay=False, allow_dash=True)
 
@@ -84,6 +87,12 @@ def doctor(
 
 
 def _look(invocation: Invocation) -> None:
+    # Of the stack's parts the gateway alone has state, and ways to ask the others.
+    if invocation.config.airgap.role in ELSEWHERE:
+        raise ConflictError(
+            f"the {invocation.config.airgap.role} of the stack has no state to look at",
+            hint="docker exec appliance-gateway-1 appliance doctor",
+        )
     patient = finding.Patient(invocation.config)
     # Without a state folder, everything else would only say the same again.
     wanted = CHECKS if patient.paths.state.is_dir() else BEFORE_INIT

@@ -53,6 +53,7 @@ def make_ledger(config: Config) -> Made:
     from appliance.audit.access import boot_id
     from appliance.audit.intake import Intake, socket_beside
     from appliance.audit.log import Log
+    from appliance.audit.printed_anchor import Printer
     from appliance.audit.service import create_app
     from appliance.clock import System, rfc3339
     from appliance.conversations.retention import Schedule
@@ -60,9 +61,14 @@ def make_ledger(config: Config) -> Made:
     log = Log(config.paths.audit_db, System(), boot_id(), config.ledger)
     mode = 0o660 if config.ledger.socket_folder else 0o600
     intake = Intake(log, socket_beside(config.paths.ledger_socket), mode)
+    printer = Printer(log, System()) if config.ledger.anchor_console else None
+    if printer is not None:
+        printer.start()
 
     def stop() -> None:
         intake.close()
+        if printer is not None:
+            printer.stop()
         log.close()
 
     kept = Schedule(**vars(config.retention))

@@ -1,28 +1,35 @@
 """`appliance audit verify`: is the record whole? Works while the stack is up, down, or broken.
 
 The file is read where it lies, without asking the ledger: a ledger that lies cannot vouch for
-itself. That the record was verified is then recorded, if the record can be written.
+itself. So in the stack this is for the ledger's container alone. That the record was verified is
+then recorded, if the record can be written: nothing but a way to the ledger is needed for it.
 """
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from appliance.audit import anchors as anchoring
+from appliance.audit.access import open_ledger
 from appliance.audit.actions import Outcome
 from appliance.audit.anchors import Anchor, Places
+from appliance.audit.checkpoint import MAX_NOTE_BYTES
 from appliance.audit.ledger import VerifiedRecord
 from appliance.audit.verify import verify_file
 from appliance.cli import presenting
 from appliance.cli.actor import console_actor
 from appliance.cli.commands import Command, json_option
-from appliance.cli.invocation import Invocation, pass_invocation
+from appliance.cli.invocation import Invocation, pass_invocation, silence_logs
+from appliance.clock import System
 from appliance.errors import ApplianceError, BadInputError, NotFoundError
 
 SQLITE = b"SQLite format 3\x00"
+STDIO = Path("-")
 
 
 @click.command("verify", cls=Command)
@@ -34,10 +41,11 @@ SQLITE = b"SQLite format 3\x00"
 @click.option(
     "--anchor",
     "given",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
     multiple=True,
     metavar="FILE",
-    help="Also hold the record against this checkpoint, kept elsewhere. May be given often.",
+    help="Also hold the record against this checkpoint, kept elsewhere; - reads it from standard "
+    "input. May be given often.",
 )
 @json_option
 @pass_invocation
@@ -56,11 +64,16 @@ def verify(invocation: Invocation, file: Path | None, given: tuple[Path, ...]) -
       appliance audit verify --anchor /media/stick/hospital-4200.checkpoint
       appliance audit verify --file /media/stick/audit.db
     """
-    anchors = [anchoring.read(path) for path in given]
+    anchors = [_anchor(path) for path in given]
     if file is not None:
         _present(invocation, _verified_copy(file, anchors), None)
         return
     record = invocation.config.paths.audit_db
+    if invocation.config.ledger.socket_folder and not record.exists():
+        raise NotFoundError(
+            "the record's file is not here: the ledger has a container of its own",
+            hint="docker exec -i appliance-ledger-1 appliance audit verify",
+        )
     try:
         verified = verify_file(record, Places.of(record, invocation.config.ledger), anchors)
     except ApplianceError as error:
@@ -70,6 +83,12 @@ def verify(invocation: Invocation, file: Path | None, given: tuple[Path, ...]) -
         _mention(problem)
         raise
     _present(invocation, verified, _recorded(invocation, verified))
+
+
+def _anchor(path: Path) -> Anchor:
+    if path == STDIO:
+        return anchoring.take("on standard input", sys.stdin.buffer.read(MAX_NOTE_BYTES + 1))
+    return anchoring.read(path)
 
 
 def _verified_copy(file: Path, anchors: Sequence[Anchor]) -> VerifiedRecord:
@@ -91,8 +110,10 @@ def _recorded(invocation: Invocation, result: VerifiedRecord | ApplianceError) -
         from appliance.identity.permissions import Permission
         from appliance.operations.recording import Recorder
 
-        with invocation.operations() as verbs:
-            recorder, actor = Recorder(verbs.appliance.ledger), console_actor()
+        silence_logs()
+        config = invocation.config
+        with contextlib.closing(open_ledger(config.paths, config, System())) as ledger:
+            recorder, actor = Recorder(ledger), console_actor()
             recorder.authorise(actor, Permission.RECORD_VERIFY, "record.verify")
             facts: dict[str, object] = {}
             if isinstance(result, ApplianceError):

@@ -61,6 +61,7 @@ def check(config: Config) -> None:
             raise ConfigurationError(f"{name} must lie between {low} and {high}, not {value}")
     engine_checks.check(config.engine)
     _check_anchors(config.ledger)
+    _check_anchors_of_stack(config)
     _check_sockets(config)
     _check_policy(config.policy)
     _check_address(config.gateway)
@@ -118,6 +119,29 @@ def _check_anchors(ledger: Ledger) -> None:
         raise ConfigurationError("ledger.anchor_witness needs ledger.witness_key")
     if ledger.witness_key and not VERIFIER_KEY.fullmatch(ledger.witness_key):
         raise ConfigurationError("ledger.witness_key must be a verifier key: name+id+key")
+
+
+def _check_anchors_of_stack(config: Config) -> None:
+    """Refuse what looks like an anchor of the stack and is none: from there nobody reaches out.
+
+    Two containers read their own settings. What one believed and the other did not know would
+    be an anchor in name alone, so the ledger decides, and the gateway asks it.
+    """
+    ledger, role = config.ledger, config.airgap.role
+    if role not in ("gateway", "ledger"):
+        return
+    for name in ("anchor_folders", "anchor_syslog", "anchor_witness"):
+        if getattr(ledger, name):
+            raise ConfigurationError(
+                f"ledger.{name} cannot work in the stack: no part of it has a way out",
+                hint="see docs/how-to/keep-checkpoints-off-the-stack.md: the host carries them",
+            )
+    for name in ("anchor_console", "witness_key"):
+        if role == "gateway" and getattr(ledger, name):
+            raise ConfigurationError(
+                f"ledger.{name} belongs to the ledger's container, which the gateway asks",
+                hint="set it there, and take it out of the gateway's settings",
+            )
 
 
 def _is_loopback(host: str) -> bool:

@@ -80,11 +80,13 @@ class Ledger:
     """The record's process: room kept for the last words on a full disk, largest group.
 
     `anchor_*` say where its checkpoints are also kept, once a day; empty means nowhere.
+    `anchor_console`: its process prints them too, for whoever keeps its output.
     `socket_folder`: as for the engine.
     """
 
     reserve_bytes: int = 4_194_304
     max_group: int = 512
+    anchor_console: bool = False
     anchor_folders: tuple[str, ...] = ()
     anchor_syslog: str = ""
     anchor_ca: str = ""

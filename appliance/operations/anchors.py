@@ -6,7 +6,6 @@ witness signed stands there too, so that the record itself holds the dates that 
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -15,7 +14,6 @@ from pathlib import Path
 from appliance.assembly import Appliance
 from appliance.audit import anchor_file, syslog_anchor
 from appliance.audit.actions import Outcome
-from appliance.audit.anchors import folder_beside
 from appliance.audit.checkpoint import Checkpoint, SignedCheckpoint, VerifierKey
 from appliance.audit.ledger import EpochKey
 from appliance.audit.syslog_anchor import Collector
@@ -44,13 +42,12 @@ class Anchors:
         self._ledger = appliance.ledger
         self._clock = appliance.clock
         self._recorder = Recorder(appliance.ledger)
-        self._folder = folder_beside(appliance.config.paths.audit_db)
 
     def checkpoint(self, actor: Actor, form: str) -> Issued:
         """Return the newest checkpoint to print or take along as `form`; that is recorded."""
         self._recorder.authorise(actor, Permission.RECORD_ANCHOR, "record.checkpoint")
         issued = self._newest()
-        facts = {"form": form, **_facts(issued.checkpoint)}
+        facts = {"form": form, **issued.checkpoint.facts()}
         self._recorder.note(actor, "record.checkpoint", Outcome.SUCCESS, content=facts)
         return issued
 
@@ -74,7 +71,7 @@ class Anchors:
         facts: dict[str, int | str] = {} if place is None else {"place": place}
         with self._change(actor, "record.anchor", kind=FILE, **facts) as change:
             issued = self._newest()
-            change.facts.update(_facts(issued.checkpoint))
+            change.facts.update(issued.checkpoint.facts())
             path = anchor_file.write_new(folder, issued.checkpoint, issued.note)
         return path, issued
 
@@ -91,7 +88,7 @@ class Anchors:
         """
         with self._change(actor, "record.anchor", kind=SYSLOG, to=collector.address) as change:
             issued = self._newest()
-            change.facts.update(_facts(issued.checkpoint))
+            change.facts.update(issued.checkpoint.facts())
             data = syslog_anchor.message(issued.checkpoint, issued.note, self._clock.now())
             syslog_anchor.send(collector, data, timeout_s=timeout_s)
         return issued
@@ -108,7 +105,7 @@ class Anchors:
         """Return a request file for a witness without a network; see `Witnessing.request`."""
         facts = {"kind": WITNESS, "way": "request", "witness": str(witness)}
         with self._change(actor, "record.witness", **facts):
-            return Witnessing(self._ledger, self._folder, witness).request(size)
+            return Witnessing(self._ledger, witness).request(size)
 
     def _witnessed(
         self,
@@ -119,8 +116,8 @@ class Anchors:
     ) -> Cosigned:
         facts = {"kind": WITNESS, "way": way, "witness": str(witness)}
         with self._change(actor, "record.witness", **facts) as change:
-            cosigned = ask(Witnessing(self._ledger, self._folder, witness))
-            change.facts.update(_facts(cosigned.signed.checkpoint))
+            cosigned = ask(Witnessing(self._ledger, witness))
+            change.facts.update(cosigned.signed.checkpoint.facts())
             change.facts["time"] = rfc3339(cosigned.unix_time)
             change.facts["cosignature"] = cosigned.cosignature.line().strip()
         return cosigned
@@ -135,8 +132,3 @@ class Anchors:
     def _newest(self) -> Issued:
         note = self._ledger.checkpoint()
         return Issued(note, SignedCheckpoint.parse(note).checkpoint)
-
-
-def _facts(checkpoint: Checkpoint) -> dict[str, int | str]:
-    """Return what the record says of a checkpoint that was kept elsewhere."""
-    return {"size": checkpoint.size, "root": base64.b64encode(checkpoint.root).decode()}

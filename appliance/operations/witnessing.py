@@ -4,8 +4,8 @@ The witness knows the log by one key, and our keys change each day. So it is led
 hand-over that it has not seen, first the checkpoint that closes the old epoch, then the proof of
 the entry that names the next key; last the newest checkpoint.
 
-What comes back counts only under the pinned key. The newest one is kept beside the record in
-`audit.anchors/`, so the next start and every verification check the record against it.
+What comes back counts only under the pinned key. The ledger keeps the newest one beside the record
+in `audit.anchors/`, so the next start and every verification check the record against it.
 
 Not here: who may, and what is recorded (`anchors.py`).
 """
@@ -14,18 +14,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
-from appliance import durable
 from appliance.audit import merkle
-from appliance.audit.anchor_file import SUFFIX, plain
 from appliance.audit.checkpoint import (
-    COSIGNATURE,
     Signature,
     SignedCheckpoint,
     VerifierKey,
     cosigned_at,
 )
+from appliance.audit.cosigned_folder import HINT_BEHIND, require_witness
 from appliance.audit.epochs import Epoch, Epochs
 from appliance.audit.ledger import Ledger
 from appliance.audit.proof import TlogProof
@@ -37,12 +34,7 @@ from appliance.audit.tlog_witness import (
     encode_steps,
 )
 from appliance.audit.witness_client import WitnessClient
-from appliance.errors import BadInputError, ConflictError, VerificationError
-
-HINT_BEHIND = (
-    "this record is older than what the witness saw, or another one: stop, keep the files as "
-    "they are, and call the person in charge of security"
-)
+from appliance.errors import VerificationError
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +49,10 @@ class Cosigned:
 class Witnessing:
     """One witness, known by its pinned key, and this record."""
 
-    def __init__(self, ledger: Ledger, anchors: Path, witness: VerifierKey) -> None:
-        """`anchors` is the folder beside the record; raise BadInputError for another key's kind."""
-        if witness.algorithm != COSIGNATURE:
-            raise BadInputError(
-                "that is not the key of a witness",
-                hint="`appliance audit witness show` on the witness prints the right one",
-            )
+    def __init__(self, ledger: Ledger, witness: VerifierKey) -> None:
+        """Raise BadInputError for a key of another kind than a witness has."""
+        require_witness(witness)
         self._ledger, self._witness = ledger, witness
-        self._folder = anchors
-        self._file = anchors / f"witness-{plain(witness.name)}{SUFFIX}"
 
     def over_http(self, client: WitnessClient) -> Cosigned:
         """Lead the witness to the newest checkpoint and keep what it signed.
@@ -121,11 +107,9 @@ class Witnessing:
 
     def _known_size(self) -> int:
         """Return the size that this witness cosigned last, as far as is known here."""
-        try:
-            signed = SignedCheckpoint.parse(self._file.read_bytes())
-            return signed.verify(self._witness).size
-        except (OSError, BadInputError, VerificationError):
-            return 0  # the witness will say
+        note = self._ledger.cosigned(str(self._witness))
+        # Without one the witness will say.
+        return SignedCheckpoint.parse(note).verify(self._witness).size if note else 0
 
     @staticmethod
     def _unknown_to(
@@ -168,17 +152,12 @@ class Witnessing:
         return Step(ADD_CHECKPOINT, self._request(signed, old).body())
 
     def _keep(self, signed: SignedCheckpoint) -> Cosigned:
-        """Keep what was cosigned, if it was, and unless something newer is there."""
+        """Have the ledger keep what was cosigned, if it was, and unless it has something newer."""
         signed.verify(self._witness)
         ours = next(
             line
             for line in signed.signatures
             if (line.name, line.key_id) == (self._witness.name, self._witness.id)
         )
-        if signed.checkpoint.size < self._known_size():
-            raise ConflictError(
-                "a newer answer of this witness was taken already", hint="nothing is left to do"
-            )
-        self._folder.mkdir(mode=0o700, exist_ok=True)
-        durable.write(self._file, signed.note().encode())
+        self._ledger.keep(signed.note(), str(self._witness))
         return Cosigned(signed, ours, cosigned_at(ours))

@@ -63,6 +63,8 @@ MEANING = {
     "engine.socket_folder": "Where its sockets lie, open to its group. Empty: in the state folder.",
     "ledger.reserve_bytes": "Room kept so that a full disk can still be recorded, in bytes.",
     "ledger.max_group": "Most entries written to disk in one go.",
+    "ledger.anchor_console": "The ledger prints its checkpoints, at most one a minute, for whoever "
+    "keeps its output; that somebody took them is not known. See how-to.",
     "ledger.anchor_folders": "Folders that get a checkpoint each day, and that the record is "
     "checked against, by commas.",
     "ledger.anchor_syslog": "Log collector that gets one: `tls://HOST:PORT` or `tcp://HOST:PORT`.",

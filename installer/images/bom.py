@@ -47,12 +47,30 @@ class Wheel:
         return f"pkg:pypi/{quote(self.name, safe='')}@{quote(self.version, safe='')}"
 
 
+@dataclass(frozen=True, order=True)
+class Module:
+    """A module that a program in Go was built of; `stdlib` is Go's own library."""
+
+    name: str
+    version: str
+
+    @property
+    def purl(self) -> str:
+        """Its name across ecosystems (Package URL, type golang)."""
+        return f"pkg:golang/{quote(self.name)}@{quote(self.version, safe='')}"
+
+
 def cyclonedx(
-    name: str, version: str, image_id: str, packages: Sequence[Package], wheels: Sequence[Wheel]
+    name: str,
+    version: str,
+    image_id: str,
+    packages: Sequence[Package],
+    wheels: Sequence[Wheel],
+    modules: Sequence[Module] = (),
 ) -> Mapping[str, Any]:
     """Return the document of one image."""
     subject = f"appliance/{name}@{image_id}"
-    parts = [*map(_package, packages), *map(_wheel, wheels)]
+    parts = [*map(_package, packages), *map(_wheel, wheels), *map(_module, modules)]
     return {
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
         "bomFormat": "CycloneDX",
@@ -96,4 +114,14 @@ def _wheel(wheel: Wheel) -> dict[str, Any]:
         "version": wheel.version,
         "purl": wheel.purl,
         **licences,
+    }
+
+
+def _module(module: Module) -> dict[str, Any]:
+    return {
+        "type": "library",
+        "bom-ref": module.purl,
+        "name": module.name,
+        "version": module.version,
+        "purl": module.purl,
     }

@@ -7,29 +7,18 @@
 #   4. contents.py    what is really in them: list, bill of materials, and what
 #                     differs from compose/images.lock                          build/images
 #
-# Usage: build.sh [--locked]      --locked refuses an image that differs from compose/images.lock
-# shellcheck source=installer/images/lib.sh
-source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+# Usage: build.sh [--locked|--accept] [IMAGE]...
+#   --locked   refuses an image that differs from compose/images.lock; --accept makes it the lock
+#   IMAGE      for overlays, beside those of every stack:
+#     ollama, llama-server     as installer/peers/build.sh builds them, for processors like this one's
+#     engine-cuda, engine-rocm the engine with another llama.cpp: $APPLIANCE_CUDA or $APPLIANCE_ROCM
+#                              is a folder with its wheels (*.whl), libraries that are no wheels
+#                              (lib/), and SHA256SUMS, which names every file of it
+# shellcheck source=installer/images/contexts.sh
+source "$(dirname "${BASH_SOURCE[0]}")/contexts.sh"
 
 docker info >/dev/null 2>&1 ||
     fail "no Docker engine answers" "start it (systemctl start docker), then run make images again"
-
-# Puts together what one image may see of this folder, and nothing else.
-context() {
-    local name=$1 folder=$built/$1/context digest file
-    rm -rf "$folder"
-    mkdir -p "$folder/wheels"
-    cp compose/base/healthy.py "$folder/"
-    if [ "$name" = edge ]; then
-        cp compose/edge/{nginx.conf,start.sh,watch-certificate.sh} "$folder/"
-        return
-    fi
-    cp compose/base/appliance.sh "$built/$name/requirements.txt" "$folder/"
-    cp -r .venv/lib/python3.*/site-packages/pip "$folder/pip"
-    while read -r digest file; do
-        ! grep -q "sha256:$digest" "$folder/requirements.txt" || cp "$wheels/$file" "$folder/wheels/"
-    done <"$wheels/SHA256SUMS"
-}
 
 # As one stream with one time and owner for all files. A folder would be compared by size and time
 # with the one of an earlier build, and a file that changed in neither be taken from there.
@@ -40,16 +29,28 @@ packed() {
 build() {
     local name=$1 root=base
     [ "$name" != edge ] || root=edge
-    context "$name"
     say "building appliance/$name"
-    cp "compose/$name/Dockerfile" "$built/$name/context/"
+    context "$name"
+    local arguments=(--build-arg "ROOT=appliance/$root-root:$version")
+    [[ $name != engine-* ]] || arguments+=(--build-arg "ENGINE=appliance/engine:$version")
     packed "$built/$name/context" |
-        docker build --quiet --network none --build-arg "ROOT=appliance/$root-root:$version" \
-            --tag "appliance/$name:$version" - >/dev/null
+        docker build --quiet --network none "${arguments[@]}" --tag "appliance/$name:$version" - >/dev/null
     rm -rf "$built/$name/context"
 }
 
+how=() more=()
+for word in "$@"; do
+    case " ${optional[*]} " in
+    *" $word "*) more+=("$word") ;;
+    *) how+=("$word") ;;
+    esac
+done
+# Before anything is built, since it can take minutes, or say that it cannot be done here.
+for name in "${more[@]}"; do
+    [[ $name == engine-* ]] || installer/peers/build.sh "$name"
+done
+
 installer/images/wheels.sh
 for root in base edge; do installer/images/rootfs.sh "$root"; done
-for name in "${images[@]}"; do build "$name"; done
-.venv/bin/python installer/images/contents.py "$version" "$@"
+for name in "${images[@]}" "${more[@]}"; do build "$name"; done
+.venv/bin/python installer/images/contents.py "$version" "${how[@]}" "${more[@]}"

@@ -1,15 +1,15 @@
 """Looks for known vulnerabilities in what the images hold, in a database file that was carried in.
 
 The file is an archive of OSV entries (one JSON per advisory, https://ossf.github.io/osv-schema/),
-as OSV publishes it per ecosystem: `all.zip` of PyPI, and of Debian:12. Several may be given. No
-network is used, and without a file nothing is said to be free of anything.
+as OSV publishes it per ecosystem: `all.zip` of PyPI, of Debian:12 and of Go. Several may be given.
+No network is used, and without a file nothing is said to be free of anything.
 
 What counts as a match, exactly:
-- an entry of the same ecosystem and name (Debian: the source package; PyPI: the normalised name)
-  that is not withdrawn, and whose `versions` list names the installed version, or whose range of
-  type ECOSYSTEM covers it: from `introduced` up to and without `fixed`, or up to and with
-  `last_affected`;
-- versions are compared as the ecosystem does: dpkg's algorithm, PEP 440.
+- an entry of the same ecosystem and name (Debian: the source package; PyPI: the normalised name;
+  Go: the module, or stdlib) that is not withdrawn, and whose `versions` list names the installed
+  version, or whose range of type ECOSYSTEM (Go: SEMVER) covers it: from `introduced` up to and
+  without `fixed`, or up to and with `last_affected`;
+- versions are compared as the ecosystem does: dpkg's algorithm, PEP 440, Semantic Versioning.
 A version that cannot be compared counts as affected. Exit 1 when anything matches.
 Not here: whether the vulnerable code is reached, and what no advisory knows.
 
@@ -28,10 +28,12 @@ from pathlib import Path
 from typing import Any
 
 import deb_version
+import go_modules
 from packaging.version import InvalidVersion, Version
 
 BUILT = Path(__file__).resolve().parents[2] / "build" / "images"
-PYPI, DEBIAN = "PyPI", "Debian:12"
+PYPI, DEBIAN, GO = "PyPI", "Debian:12", "Go"
+RANGE = {PYPI: "ECOSYSTEM", DEBIAN: "ECOSYSTEM", GO: "SEMVER"}
 BEGINNING = "0"
 Installed = Mapping[tuple[str, str], Mapping[str, frozenset[str]]]
 
@@ -51,6 +53,8 @@ def installed(documents: Iterable[Mapping[str, Any]]) -> Installed:
 def _identity(part: Mapping[str, Any]) -> tuple[str, str, str]:
     if part["purl"].startswith("pkg:pypi/"):
         return PYPI, normalised(part["name"]), part["version"]
+    if part["purl"].startswith("pkg:golang/"):
+        return GO, part["name"], part["version"].removeprefix("v")
     stated = {item["name"]: item["value"] for item in part["properties"]}
     return DEBIAN, stated["appliance:deb:source"], stated["appliance:deb:source-version"]
 
@@ -79,7 +83,7 @@ def matches(
 
 def covers(ecosystem: str, version: str, span: Mapping[str, Any]) -> bool:
     """Tell whether a range holds a version; its events are in no order (OSV schema, `events`)."""
-    if span.get("type") != "ECOSYSTEM":
+    if span.get("type") != RANGE.get(ecosystem):
         return False
     order = _order(ecosystem)
     try:
@@ -103,7 +107,7 @@ def _events(span: Mapping[str, Any], order: Callable[[str], Any]) -> Iterator[tu
 
 
 def _order(ecosystem: str) -> Callable[[str], Any]:
-    return Version if ecosystem == PYPI else deb_version.key
+    return {PYPI: Version, DEBIAN: deb_version.key, GO: go_modules.key}[ecosystem]
 
 
 def advisories(files: Iterable[Path]) -> Iterator[Mapping[str, Any]]:

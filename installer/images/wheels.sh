@@ -59,10 +59,8 @@ requirements_of() {
     local digest file left_out=()
     [ ! -f "compose/$1/leaves-out.txt" ] || mapfile -t left_out < <(words "compose/$1/leaves-out.txt")
     while read -r digest file; do
-        local name=${file%%-*} rest=${file#*-}
-        name=${name//_/-}
-        [[ " ${left_out[*]} " == *" $name "* ]] ||
-            echo "$name==${rest%%-*} --hash=sha256:$digest"
+        local name=${file%%-*}
+        [[ " ${left_out[*]} " == *" ${name//_/-} "* ]] || requirement "$file" "$digest"
     done <"$wheels/SHA256SUMS"
 }
 

@@ -87,9 +87,20 @@ GATEWAY: Mapping[str, Goal] = {
     "idle_streams_64_rss_mb": Goal("memory that 64 idle streams cost the gateway, MB", "< 300"),
 }
 
+STACK: Mapping[str, Goal] = {
+    "rps_vs_run": Goal(
+        "answers/s of 8 callers through edge and containers, over those without either", "≥ 0.8"
+    ),
+    "ttft_added_ms": Goal("what both add to the median time to first token, ms; one caller", "< 5"),
+    "first_answer_s": Goal("from `make up` without state, images present, to an answer, s", "≤ 60"),
+    "rps_vs_run_1": Goal("answers/s with one caller"),
+    "ttft_added_ms_8": Goal("added to the median time to first token with 8 callers, ms"),
+}
+
 GOALS: Mapping[str, Mapping[str, Goal]] = {
     "serving": SERVING,
     "gateway": GATEWAY,
+    "stack": STACK,
     "answer": ANSWER,
     "record": RECORD,
     "bundles": BUNDLES,

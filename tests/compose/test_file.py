@@ -32,6 +32,35 @@ services:
   gateway:
     volumes: ["ledger-state:/record:ro"]
 """,
+    "service engine: device /dev/sda: only engine may have one, a GPU under its own name": """
+services:
+  engine:
+    devices: ["/dev/sda:/dev/sda:rw"]
+""",
+    "service edge: reserves a device of nvidia: only engine may, an NVIDIA GPU": """
+services:
+  edge:
+    deploy: {resources: {reservations: {devices: [{driver: nvidia, capabilities: [gpu]}]}}}
+""",
+    "service ollama: is on the network front": f"""
+services:
+  ollama:
+    extends: {{file: {ROOT}/compose/ollama.yaml, service: ollama}}
+    networks: [front]
+volumes: {{ollama-models: }}
+""",
+    "service ollama: publishes port 11434": f"""
+services:
+  ollama:
+    extends: {{file: {ROOT}/compose/ollama.yaml, service: ollama}}
+    ports: ["11434:11434"]
+volumes: {{ollama-models: }}
+""",
+    "volume models: driver_opts: it would be a folder of the host, or lie elsewhere": """
+volumes:
+  models:
+    driver_opts: {type: none, o: bind, device: /}
+""",
 }
 
 

@@ -31,7 +31,8 @@ agent = {"user": "intruder", "role": "administrator", "method": "password"}
 prune = json.dumps({"before": 256, "agent": agent, "source": None, "basis": "schedule"})
 done = {}
 for verb in ("PUT", "PATCH", "DELETE", "POST"):
-    for path in ("/events", "/events/0", "/entries/0", "/search", "/keys", "/head", "/prune"):
+    for path in ("/events", "/events/0", "/entries/0", "/search", "/keys", "/head", "/prune",
+                 "/keep", "/cosigned", "/anchoring"):
         connection = Ledger("localhost")
         connection.request(verb, path, prune if path == "/prune" else "{}")
         answer = connection.getresponse()

@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,8 @@ class DockerStack:
     """One running stack; `passwords` maps user name to the password of the first start."""
 
     folder: Path
+    project: str = PROJECT
+    bridge: str = BRIDGE
     port: int = field(default_factory=free_port)
     passwords: dict[str, str] = field(default_factory=dict)
 
@@ -58,8 +60,8 @@ class DockerStack:
     def environment(self) -> dict[str, str]:
         return {
             **os.environ,
-            "APPLIANCE_PROJECT": PROJECT,
-            "APPLIANCE_BRIDGE": BRIDGE,
+            "APPLIANCE_PROJECT": self.project,
+            "APPLIANCE_BRIDGE": self.bridge,
             "APPLIANCE_TLS": str(self.folder / "tls"),
             "APPLIANCE_HTTPS_PORT": str(self.port),
             "APPLIANCE_NAMES": NAME,
@@ -81,7 +83,10 @@ class DockerStack:
         for path in (self.folder / "tls", current, *current.iterdir()):
             os.chown(path, 10_002, 10_000)
             path.chmod(0o2750 if path.is_dir() else 0o640)
-        # pytest's own folders are closed to others, and the edge is somebody else.
+        self.open_way()
+
+    def open_way(self) -> None:
+        """Let others pass through pytest's own folders: the edge and the gateway are others."""
         for parent in (self.folder, *self.folder.parents):
             if parent.stat().st_mode & 0o077 == 0:
                 parent.chmod(0o711)
@@ -89,10 +94,14 @@ class DockerStack:
     def up(self) -> str:
         """Start it as an administrator does; return what was said."""
         done = self.script("up.sh", within_s=UP_WITHIN_S)
-        for line in done.stdout.splitlines():
+        self.note_passwords(done.stdout)
+        return done.stdout + done.stderr
+
+    def note_passwords(self, said: str) -> None:
+        """Keep the first passwords, which are printed once."""
+        for line in said.splitlines():
             if found := re.fullmatch(r"(clinician|administrator) (\S+) (\S{4}-\S+)", line):
                 self.passwords[found[2]] = found[3]
-        return done.stdout + done.stderr
 
     def down(self, *words: str) -> None:
         self.script("down.sh", *words, within_s=UP_WITHIN_S)
@@ -103,19 +112,25 @@ class DockerStack:
         self.script("firewall.sh", "remove", check=False)
 
     def script(
-        self, name: str, *words: str, within_s: float = COMMAND_WITHIN_S, check: bool = True
+        self,
+        name: str,
+        *words: str,
+        within_s: float = COMMAND_WITHIN_S,
+        check: bool = True,
+        more: Mapping[str, str] | None = None,
     ) -> subprocess.CompletedProcess[str]:
-        """Run one of the scripts in compose/."""
+        """Run one of the scripts in compose/; `more` are further environment variables."""
         done = subprocess.run(
             [str(ROOT / "compose" / name), *words],
-            env=self.environment, capture_output=True, text=True, timeout=within_s, check=False,
+            env={**self.environment, **(more or {})},
+            capture_output=True, text=True, timeout=within_s, check=False,
         )  # fmt: skip
         if check and done.returncode:
             raise AssertionError(f"{name} failed ({done.returncode}):\n{done.stdout}{done.stderr}")
         return done
 
     def container(self, service: str) -> str:
-        return f"{PROJECT}-{service}-1"
+        return f"{self.project}-{service}-1"
 
     def inside(
         self, service: str, *words: str, given: str | None = None, check: bool = True

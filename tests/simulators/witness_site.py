@@ -12,7 +12,6 @@ from pathlib import Path
 
 import httpx
 
-from appliance.audit.anchors import folder_beside
 from appliance.audit.checkpoint import VerifierKey
 from appliance.audit.log import Log
 from appliance.audit.witness_client import WitnessClient
@@ -54,9 +53,8 @@ class Site:
 
     def ask(self, witness: Serving) -> Cosigned:
         """Have the newest checkpoint signed."""
-        anchors = folder_beside(self.path)
         with WitnessClient(witness.address) as client:
-            return Witnessing(self.log, anchors, witness.key).over_http(client)
+            return Witnessing(self.log, witness.key).over_http(client)
 
 
 @dataclass

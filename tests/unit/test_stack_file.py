@@ -49,13 +49,14 @@ def sound() -> Stack:
         "edge": [TLS],
         "gateway": [volume("gateway-state"), volume("ledger-sockets", read_only=True)],
         "ledger": [volume("ledger-state"), volume("ledger-sockets")],
-        "engine": [volume("models", read_only=True), {"type": "tmpfs", "target": "/tmp"}],  # noqa: S108
+        "engine": [volume("models", read_only=True), {"type": "tmpfs", "target": "/tmp"}],  # noqa: S108 - in a container
     }
     options = {name: {NAME: f"appl-{name}"} for name in ("edge", "front", "back")}
     options["edge"]["com.docker.network.bridge.enable_ip_masquerade"] = "false"
     inner = {name: {"driver_opts": options[name], "internal": True} for name in ("front", "back")}
     return copy.deepcopy(
         {
+            "name": "appliance",
             "services": {
                 name: {**CLOSED, **service, "volumes": mounts[name]}
                 for name, service in services.items()
@@ -207,8 +208,8 @@ BROKEN = {
         "service edge: security_opt seccomp:unconfined: Docker's own profiles are what is tested",
     ),
     "a device": (
-        broken("engine", devices=[{"source": "/dev/sda"}]),
-        "service engine: devices is set",
+        broken("edge", devices=[{"source": "/dev/sda"}]),
+        "service edge: device /dev/sda: only engine may have one, a GPU under its own name",
     ),
     "the host's processes": (broken("ledger", pid="host"), "service ledger: pid is set"),
     "names of its own": (

@@ -15,6 +15,8 @@ from appliance.config.checks import AIRGAP_ROLES
         (Role.GATEWAY, {"engine", "ledger"}),  # it speaks to both through sockets alone
         (Role.LEDGER, {"edge", "gateway", "engine", "ollama", "llama-server"}),
         (Role.ENGINE, {"edge", "gateway", "ledger", "ollama", "llama-server"}),
+        (Role.OLLAMA, {"edge", "ledger", "engine"}),
+        (Role.LLAMA_SERVER, {"edge", "ledger", "engine"}),
         (Role.HOST, set()),
     ],
 )
@@ -24,5 +26,5 @@ def test_whom_each_must_not_know(role: Role, unknown: set[str]) -> None:
 
 
 def test_the_setting_knows_every_role_of_a_stack() -> None:
-    """A new role must be one that can be set."""
-    assert set(AIRGAP_ROLES) == {"", *Role} - {Role.MACHINE}
+    """A new role must be one that can be set, but for programs of others, which read no setting."""
+    assert set(AIRGAP_ROLES) == {"", *Role} - {Role.MACHINE, Role.OLLAMA, Role.LLAMA_SERVER}

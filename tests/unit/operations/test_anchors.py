@@ -282,3 +282,40 @@ def test_sound_places_are_taken(tmp_path: Path) -> None:
     config = load(tmp_path, file=tmp_path / "none", environment=environment)
     assert config.ledger.anchor_folders == ("/mnt/a", "/mnt/b")
     assert config.ledger.witness_key == KEY
+
+
+UNREACHABLE = (
+    {"ANCHOR_FOLDERS": "/mnt/a"},
+    {"ANCHOR_SYSLOG": "tcp://siem.example:514"},
+    {"ANCHOR_WITNESS": "http://witness.example:8085", "WITNESS_KEY": KEY},
+)
+
+
+@pytest.mark.parametrize(
+    ("role", "settings", "why"),
+    [
+        *((role, one, "in the stack") for role in ("gateway", "ledger") for one in UNREACHABLE),
+        ("gateway", {"ANCHOR_CONSOLE": "true"}, "belongs to the ledger"),
+        ("gateway", {"WITNESS_KEY": KEY}, "belongs to the ledger"),
+    ],
+)
+def test_in_the_stack_no_place_is_believed_that_nobody_reaches(
+    tmp_path: Path, role: str, settings: dict[str, str], why: str
+) -> None:
+    """Neither a way out that there is not, nor what the ledger does not know of."""
+    environment = {f"APPLIANCE_LEDGER__{name}": value for name, value in settings.items()}
+    load(tmp_path, file=tmp_path / "none", environment=environment)
+    environment["APPLIANCE_AIRGAP__ROLE"] = role
+    with pytest.raises(ConfigurationError, match=why):
+        load(tmp_path, file=tmp_path / "none", environment=environment)
+
+
+def test_in_the_stack_the_ledger_prints_and_knows_its_witness(tmp_path: Path) -> None:
+    """What the Compose file sets."""
+    environment = {
+        "APPLIANCE_AIRGAP__ROLE": "ledger",
+        "APPLIANCE_LEDGER__ANCHOR_CONSOLE": "true",
+        "APPLIANCE_LEDGER__WITNESS_KEY": KEY,
+    }
+    config = load(tmp_path, file=tmp_path / "none", environment=environment)
+    assert (config.ledger.anchor_console, config.ledger.witness_key) == (True, KEY)
