@@ -22,6 +22,9 @@ prefix=${APPLIANCE_BRIDGE:-appl}
 table=${prefix}_stack
 port=8443    # inside the edge; whatever it is published as
 gateway=8080 # inside the gateway
+# Where an engine of somebody else listens, which an overlay may put beside the gateway: Ollama,
+# llama-server. On `back` nobody calls anything but these, least of all such an engine the gateway.
+engines='8081, 11434'
 
 [[ $prefix =~ ^[a-z]{1,8}$ ]] || {
     echo "error: APPLIANCE_BRIDGE must be one to eight letters a-z" >&2
@@ -55,8 +58,8 @@ table inet $table {
 	}
 	chain back {
 		ct state established accept
-		tcp dport $gateway drop
-		accept
+		tcp dport { $engines } ct state new accept
+		drop
 	}
 	chain inward {
 		ct state established accept

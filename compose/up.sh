@@ -14,14 +14,16 @@ need_engine() {
         fail "Docker Compose v2 is missing" "install docker-compose-plugin, or Debian's docker-compose"
 }
 
-# What runs is what was built and listed, byte for byte: an image's id is the digest of its parts.
+# What runs is what was built and listed, byte for byte. Not by the engine's own id of an image: Docker
+# 29's store gives another one to the same image (compose/image.format).
 need_images() {
     local name id there
     [ -f build/images/images.lock ] || fail "there are no images" "make images"
     while read -r name id; do
-        there=$(docker image inspect --format '{{.Id}}' "$name:$tag" 2>/dev/null) ||
+        there=$(docker image inspect --format "$(cat compose/image.format)" "$name:$tag" 2>/dev/null) ||
             fail "the image $name:$tag is missing" "make images"
-        [ "$there" = "$id" ] || fail "$name:$tag is not the image that was built here" "make images"
+        there=$(printf '%s\n' "$there" | sha256sum)
+        [ "sha256:${there%% *}" = "$id" ] || fail "$name:$tag is not the image that was built here" "make images"
     done < <(sed -n -E 's/^image ([^ ]+) (sha256:[0-9a-f]+)$/\1 \2/p' build/images/images.lock)
 }
 

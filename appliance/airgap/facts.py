@@ -37,6 +37,7 @@ def look(process: str = "self", proc: Path = PROC) -> Facts:
         environment=read("environment", lambda: _environment(here / "environ")),
         name_servers=read("resolver", lambda: _name_servers(here, process)) or (),
         published=_published(proc),
+        addresses=read("addresses", lambda: _addresses(here / "net")) or frozenset(),
         unreadable=failed,
     )
 
@@ -44,6 +45,10 @@ def look(process: str = "self", proc: Path = PROC) -> Facts:
 def _routes(net: Path) -> tuple[Route, ...]:
     found = kernel.routes((net / "route").read_text())
     return (*found, *kernel.routes6(_text(net / "ipv6_route")))
+
+
+def _addresses(net: Path) -> frozenset[str]:
+    return kernel.addresses((net / "fib_trie").read_text(), _text(net / "if_inet6"))
 
 
 def _listeners(net: Path) -> tuple[Listener, ...]:

@@ -7,7 +7,7 @@ which cannot read says so and never passes for a closed one.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 from ipaddress import (
     IPv4Address,
@@ -89,6 +89,7 @@ class Facts:
     environment: tuple[str, ...] | None
     name_servers: tuple[str, ...]
     published: tuple[Published, ...] = ()
+    addresses: frozenset[str] = frozenset()
     unreadable: dict[str, str] = field(default_factory=dict)
 
 
@@ -166,15 +167,31 @@ def name_servers(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def bridge_addresses(known: Iterable[Route]) -> tuple[str, ...]:
-    """Return the addresses at which a container's host may be: gateways, and each first address."""
+def addresses(trie: str, six: str) -> frozenset[str]:
+    """Read /proc/net/fib_trie and /proc/net/if_inet6: the addresses that are one's own."""
+    found, last = set[str](), ""
+    for line in trie.splitlines():
+        words = line.split()
+        if words[0] == "|--":
+            last = words[1]
+        elif words == ["/32", "host", "LOCAL"]:
+            found.add(last)
+    own6 = (IPv6Address(bytes.fromhex(line.split()[0])) for line in six.splitlines())
+    return frozenset(found | {str(address) for address in own6})
+
+
+def bridge_addresses(known: Iterable[Route], own: Container[str] = ()) -> tuple[str, ...]:
+    """Return the addresses at which a container's host may be: gateways, and each first address.
+
+    On an isolated network (Docker 28) the host has none, and the first one is a container's.
+    """
     found: dict[str, None] = {}
     for route in known:
         if route.gateway:
             found[route.gateway] = None
         elif not route.is_default and route.network.num_addresses > 2:
             found[str(route.network[1])] = None
-    return tuple(found)
+    return tuple(address for address in found if address not in own)
 
 
 def _ipv4(text: str) -> IPv4Address:

@@ -21,7 +21,7 @@ def look(role: Role, now: float, process: int | None = None) -> Report:
     seen = facts.look("self" if process is None else str(process))
     attempts = [*probe.public(), *probe.resolvers(seen.name_servers)]
     if probe.has_a_host(role):
-        attempts += probe.host(kernel.bridge_addresses(seen.routes or ()))
+        attempts += probe.host(kernel.bridge_addresses(seen.routes or (), seen.addresses))
     elsewhere = process is not None and not probing.same_network(process)
 
     def run(probes: Sequence[Probe]) -> list[Result]:

@@ -6,8 +6,10 @@ build/images: `images.lock` (with the ids of these very images) and `<image>.cdx
 difference is an error, with --accept it becomes the lock. Images for overlays are those that are
 named, and those of an earlier build that are still the same; of others the lock's lines stay.
 
-Ids are of one build: an image's id covers times that older builders set themselves. What two
-builds share is the list, and that is what compose/images.lock pins.
+An image's id is here the digest of its layers and of how it starts (compose/image.format), which
+every engine says alike: Docker's own id depends on where an engine keeps its images. Ids are of one
+build, since layers hold times. What two builds share is the list, and that is what
+compose/images.lock pins.
 Not here: known vulnerabilities (`scan.py`).
 """
 
@@ -15,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import hashlib
 import json
 import shutil
 import subprocess
@@ -31,6 +34,7 @@ import go_modules
 ROOT = Path(__file__).resolve().parents[2]
 BUILT = ROOT / "build" / "images"
 LOCK = ROOT / "compose" / "images.lock"
+FORMAT = ROOT / "compose" / "image.format"
 IMAGES = ("edge", "engine", "gateway", "ledger")
 OPTIONAL = ("engine-cuda", "engine-rocm", "llama-server", "ollama")
 # Programs in Go, which say themselves what they were built of.
@@ -63,7 +67,7 @@ class Contents:
 def read(name: str, version: str) -> Contents:
     """Return what an image holds, from its file system."""
     image = f"appliance/{name}:{version}"
-    identity = _docker("image", "inspect", "--format", "{{.Id}}", image).strip()
+    identity = _id(name, version)
     container = _docker("create", "--network", "none", image).strip()
     packages: list[bom.Package] = []
     wheels: list[bom.Wheel] = []
@@ -133,12 +137,13 @@ def still_there(version: str) -> list[str]:
 
 
 def _id(name: str, version: str) -> str:
+    """Return what compose/up.sh compares; nothing where there is no such image."""
     image = f"appliance/{name}:{version}"
     done = subprocess.run(
-        [DOCKER, "image", "inspect", "--format", "{{.Id}}", image],
-        capture_output=True, text=True, check=False,
+        [DOCKER, "image", "inspect", "--format", FORMAT.read_text().strip(), image],
+        capture_output=True, check=False,
     )  # fmt: skip
-    return done.stdout.strip()
+    return "" if done.returncode else f"sha256:{hashlib.sha256(done.stdout).hexdigest()}"
 
 
 def locked_lines() -> list[str]:

@@ -76,6 +76,26 @@ def test_where_the_host_may_be() -> None:
     assert kernel.bridge_addresses(routes) == ("172.18.0.1", "fd00::1")
 
 
+def test_the_host_is_not_oneself() -> None:
+    """On an isolated network a container may have the first address; then it is not the host's."""
+    trie = """Main:
+  +-- 172.18.0.0/16 2 0 2
+     |-- 172.18.0.0
+        /16 link UNICAST
+Local:
+  +-- 172.18.0.0/16 2 0 2
+     |-- 172.18.0.1
+        /32 host LOCAL
+     |-- 172.18.255.255
+        /32 link BROADCAST
+"""
+    six = "fd000000000000000000000000000001 02 40 00 80     eth0\n"
+    own = kernel.addresses(trie, six)
+    assert own == {"172.18.0.1", "fd00::1"}
+    routes = [*kernel.routes(ROUTES), *kernel.routes6(ROUTES6)]
+    assert kernel.bridge_addresses(routes, own) == ()
+
+
 def test_open_ports() -> None:
     """What listens, on which address; connections are none."""
     assert kernel.listeners(TCP, "tcp") == [
