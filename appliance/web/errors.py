@@ -24,7 +24,7 @@ from flask import (
     request,
     url_for,
 )
-from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
 
 from appliance import errors as known
 from appliance.bundles.refusals import BundleError
@@ -181,7 +181,10 @@ def _from_http(error: HTTPException) -> Response:
     kind = known.NotFoundError if status == 404 else known.BadInputError
     if status not in {404, 405}:
         refusals.note(kind(words))
-    return _render(kind(words, hint=hint), status)
+    response = _render(kind(words, hint=hint), status)
+    if isinstance(error, MethodNotAllowed) and error.valid_methods:
+        response.headers["Allow"] = ", ".join(sorted(error.valid_methods))  # RFC 9110, 15.5.6
+    return response
 
 
 def _unexpected(error: Exception) -> Response:

@@ -17,7 +17,7 @@ context() {
     esac
     cp "compose/$name/Dockerfile" compose/base/healthy.py "$folder/"
     case $name in
-    edge) cp compose/edge/{nginx.conf,start.sh,watch-certificate.sh} "$folder/" ;;
+    edge) cp compose/edge/{nginx.conf,start.sh,watch-certificate.sh,watch-gateway.sh} "$folder/" ;;
     ollama) cp build/peers/bin/ollama "$folder/" ;;
     llama-server) llama_server "$folder" ;;
     *) programs_of_ours "$name" "$folder" ;;

@@ -21,7 +21,14 @@ import httpx
 import pytest
 
 from tests.simulators.docker_stack import SERVICES, DockerStack, docker
-from tests.simulators.stack_visitor import caller, entity, make_key, record, verified
+from tests.simulators.stack_visitor import (
+    answered_within,
+    caller,
+    entity,
+    make_key,
+    record,
+    verified,
+)
 
 CLIENTS = 4  # as many as one person may have at a time
 BACK_WITHIN_S = 120.0
@@ -120,6 +127,33 @@ def test_nothing_is_lost(
             if ends.get(name) != ["answer.complete"]]  # fmt: skip
     assert lost == []
     assert verified(stack)["whole"]
+
+
+def test_a_gateway_that_comes_back_elsewhere_is_found(stack: DockerStack, key: str) -> None:
+    """Somebody has its address meanwhile; the edge goes to where it is now."""
+    before = _address(stack)
+    assert docker("stop", stack.container("gateway")).returncode == 0
+    squatter = docker(
+        "run", "--detach", "--rm", "--init", "--pull", "never", "--network", _front(stack),
+        "--entrypoint", "sleep", stack.inspected("edge")["Config"]["Image"], "600",
+    )  # fmt: skip
+    assert squatter.returncode == 0, squatter.stderr
+    try:
+        assert docker("start", stack.container("gateway")).returncode == 0
+        assert _address(stack) != before
+        answered_within(stack, key)
+    finally:
+        docker("rm", "--force", squatter.stdout.strip())
+
+
+def _address(stack: DockerStack) -> str:
+    return str(
+        stack.inspected("gateway")["NetworkSettings"]["Networks"][_front(stack)]["IPAddress"]
+    )
+
+
+def _front(stack: DockerStack) -> str:
+    return next(n for n in stack.inspected("edge")["NetworkSettings"]["Networks"] if "front" in n)
 
 
 def _everybody_is_answered(askers: Sequence[Asker]) -> None:

@@ -270,6 +270,7 @@ def test_a_wrong_method_is_a_clear_405(answering: Clinic) -> None:
     response = answering.browser("clinician").get("/sign-out")
     assert response.status_code == 405
     assert "does not take that kind" in response.get_data(as_text=True)
+    assert "GET" in response.headers["Allow"] or "POST" in response.headers["Allow"]
 
 
 @pytest.mark.parametrize("host", ["a..b", ".evil", "x" * 70, "[", "evil.example"])
