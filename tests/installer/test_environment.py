@@ -38,7 +38,8 @@ class Clone:
             shutil.copy(ROOT / name, copy)
 
     def set_up(self, python: str = sys.executable) -> subprocess.CompletedProcess[str]:
-        kept = {key: value for key, value in os.environ.items() if not key.startswith("PIP_")}
+        own = ("PIP_", "APPLIANCE_WHEELS")
+        kept = {key: value for key, value in os.environ.items() if not key.startswith(own)}
         return subprocess.run(
             [self.folder / "installer/environment.sh", "requirements.lock"],
             cwd=self.folder, capture_output=True, text=True, timeout=300, check=False,
