@@ -27,6 +27,16 @@ need_images() {
     done < <(sed -n -E 's/^image ([^ ]+) (sha256:[0-9a-f]+)$/\1 \2/p' build/images/images.lock)
 }
 
+# And nothing else runs, whatever an overlay names.
+need_known_images() {
+    local name
+    while read -r name; do
+        if [ "${name##*:}" != "$tag" ] || ! grep -qF "image ${name%:*} sha256:" build/images/images.lock; then
+            fail "$name is no image that was built here" "take it out of the Compose files, or build it"
+        fi
+    done < <(stack --profile tools config --images)
+}
+
 need_certificate() {
     [ -e "$certificates/current/server.pem" ] ||
         fail "there is no certificate for the edge in $certificates" \
@@ -45,6 +55,7 @@ need_engine
 need_images
 need_certificate
 share_out
+need_known_images
 need_sound_file
 
 compose/firewall.sh load

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from appliance.stack_file import findings
-from tests.simulators.docker_stack import ROOT, docker, merged
+from tests.simulators.docker_stack import ROOT, DockerStack, docker, merged
 
 BROKEN = {
     "service engine: is on the network edge, which leads outside": """
@@ -90,3 +90,14 @@ def test_images_are_of_this_version() -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     tags = {service["image"] for service in merged()["services"].values()}
     assert {tag.partition(":")[2] for tag in tags} == {version}
+
+
+def test_an_image_from_elsewhere_does_not_run(stack: DockerStack, tmp_path: Path) -> None:
+    """Whoever may edit an overlay could else put a program of their own in the gateway's place."""
+    overlay = tmp_path / "foreign.yaml"
+    overlay.write_text("services: {gateway: {image: elsewhere/gateway:1}}")
+    more = {"APPLIANCE_OVERLAYS": str(overlay)}
+    done = stack.script("up.sh", check=False, more=more)
+    assert done.returncode == 1
+    assert "elsewhere/gateway:1 is no image that was built here" in done.stderr
+    assert stack.inspected("gateway")["Config"]["Image"].startswith("appliance/gateway:")
