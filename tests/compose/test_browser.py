@@ -18,6 +18,7 @@ from tests.journeys.conftest import (
     ask,
     choose_password,
     sign_in,
+    watch_answers,
 )
 from tests.simulators.docker_stack import ROOT, DockerStack
 from tests.simulators.stack_visitor import entries
@@ -26,11 +27,6 @@ CERTUTIL = shutil.which("certutil") or "/usr/bin/certutil"
 SHOTS = ROOT / "build" / "screenshots"
 NEW = "a long enough new password"
 LONG = "Tell me everything about this appliance."
-# On every page from its beginning: a new chat moves to an address of its own while it is answered.
-WATCH = """new MutationObserver(() => {
-    const prose = [...document.querySelectorAll('article.answer .prose')].pop();
-    if (prose) window.grown(prose.textContent.length);
-}).observe(document, {childList: true, subtree: true, characterData: true});"""
 Opener = Callable[[Path], Page]
 
 
@@ -84,9 +80,7 @@ def test_from_the_first_password_to_the_record(
     """Sign in, ask, watch the answer grow, keep its receipt; an auditor verifies the record."""
     SHOTS.mkdir(parents=True, exist_ok=True)
     page = opened(home(tmp_path, trusted=stack.certificate))
-    lengths: set[int] = set()
-    page.expose_function("grown", lambda length: lengths.add(length))
-    page.add_init_script(WATCH)
+    lengths = watch_answers(page)
     sign_in(page, "demo", stack.passwords["demo"])
     ask(page, LONG)
     expect(page.locator("article.answer").last.locator("footer.about")).to_be_visible()

@@ -27,6 +27,11 @@ TEXTS = (
     "td", "th", "li", "input", "select", ".badge", ".muted", ".hint", ".entry span",
     ".notice strong",
 )  # fmt: skip
+# Reports the length of the newest answer's text whenever it changes.
+WATCH = """new MutationObserver(() => {
+    const prose = [...document.querySelectorAll('article.answer .prose')].pop();
+    if (prose) window.grown(prose.textContent.length);
+}).observe(document, {childList: true, subtree: true, characterData: true});"""
 Shoot = Callable[[Page, str], None]
 
 
@@ -107,6 +112,17 @@ def choose_password(page: Page, first: str, new: str) -> None:
     page.get_by_label("New password", exact=True).fill(new)
     page.get_by_label("New password again").fill(new)
     page.get_by_role("button", name="Change").click()
+
+
+def watch_answers(page: Page) -> set[int]:
+    """Return the lengths that the newest answer's text has from now on, filled as it grows.
+
+    To be called before the page is opened: a new chat moves to an address of its own meanwhile.
+    """
+    lengths: set[int] = set()
+    page.expose_function("grown", lambda length: lengths.add(length))
+    page.add_init_script(WATCH)
+    return lengths
 
 
 def ask(page: Page, question: str) -> None:
