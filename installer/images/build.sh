@@ -32,7 +32,8 @@ build() {
     say "building appliance/$name"
     context "$name"
     local arguments=(--build-arg "ROOT=appliance/$root-root:$version")
-    [[ $name != engine-* ]] || arguments+=(--build-arg "ENGINE=appliance/engine:$version")
+    [[ $name != engine-* ]] || arguments+=(
+        --build-arg "ENGINE=appliance/engine:$version" --build-arg PLACE=/opt/gpu)
     packed "$built/$name/context" |
         docker build --quiet --network none "${arguments[@]}" --tag "appliance/$name:$version" - >/dev/null
     rm -rf "$built/$name/context"

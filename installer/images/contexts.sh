@@ -8,20 +8,29 @@ context() {
     local name=$1 folder=$built/$1/context
     rm -rf "$folder"
     mkdir -p "$folder"
+    dockerfile "${name/#engine-*/engine-gpu}" >"$folder/Dockerfile"
     case $name in
     engine-*)
-        cp compose/engine-gpu/Dockerfile "$folder/"
         other_llama "$name" "$folder"
         return
         ;;
     esac
-    cp "compose/$name/Dockerfile" compose/base/healthy.py "$folder/"
+    cp compose/base/healthy.py "$folder/"
     case $name in
     edge) cp compose/edge/{nginx.conf,start.sh,watch-certificate.sh,watch-gateway.sh} "$folder/" ;;
     ollama) cp build/peers/bin/ollama "$folder/" ;;
     llama-server) llama_server "$folder" ;;
     *) programs_of_ours "$name" "$folder" ;;
     esac
+}
+
+# Images with programs in Python begin alike.
+dockerfile() { # FOLDER-OF-THE-IMAGE
+    case $1 in
+    edge | ollama | llama-server) ;;
+    *) cat compose/base/wheels.Dockerfile ;;
+    esac
+    cat "compose/$1/Dockerfile"
 }
 
 programs_of_ours() {

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from appliance.stack_file import findings
-from tests.simulators.docker_stack import ROOT, DockerStack, docker, merged
+from tests.simulators.docker_stack import ROOT, DockerStack, merged
+
+pytestmark = pytest.mark.usefixtures("compose")
 
 BROKEN = {
     "service engine: is on the network edge, which leads outside": """
@@ -62,13 +64,6 @@ volumes:
     driver_opts: {type: none, o: bind, device: /}
 """,
 }
-
-
-@pytest.fixture(autouse=True)
-def compose() -> None:
-    """Docker Compose v2; it needs no engine for this."""
-    if docker("compose", "version").returncode:
-        pytest.skip("no Docker engine answers here: Docker Compose v2 is not installed")
 
 
 def test_the_file_has_no_finding() -> None:

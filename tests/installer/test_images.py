@@ -23,11 +23,11 @@ ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = ROOT / "installer" / "images"
 sys.path.append(str(SCRIPTS))
 import bom  # noqa: E402  # a script's neighbours lie beside it, in no package
-import deb_version  # noqa: E402
-import go_modules  # noqa: E402
-import scan  # noqa: E402
+import deb_version  # noqa: E402  # likewise
+import go_modules  # noqa: E402  # likewise
+import scan  # noqa: E402  # likewise
 
-from tests.simulators.peers import peer  # noqa: E402
+from tests.simulators.peers import peer  # noqa: E402  # ours come after those
 
 OPENSSL = bom.Package("libssl3", "3.0.15-1~deb12u1", "amd64", "openssl", "3.0.15-1~deb12u1")
 FLASK = bom.Wheel("flask", "3.1.3", "BSD-3-Clause")

@@ -28,6 +28,7 @@ PORTS = (
 def namespaces() -> None:
     """Skip where the kernel gives an ordinary user no network of its own."""
     if refused():
+        # A container that gives no namespaces; .ci/run accepts these words.
         pytest.skip(f"no network of its own can be made here: {refused()}")
 
 

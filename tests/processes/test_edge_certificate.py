@@ -49,6 +49,7 @@ http {{
 }}
 """
 
+# A real nginx or nothing; .ci/run installs one and accepts no skip here.
 pytestmark = pytest.mark.skipif(NGINX is None, reason="nginx is not installed here")
 
 
