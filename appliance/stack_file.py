@@ -25,6 +25,18 @@ TLS_PORT = 8443
 # Who may mount a folder of the host, where, and whether read-only: that of the certificate.
 CERTIFICATE = {"edge": ("/run/tls", True), "tls": ("/var/lib/appliance/tls", False)}
 NON_ROOT = re.compile(r"[1-9][0-9]*:[1-9][0-9]*")
+# By user and group files and sockets are told apart, so nobody runs as somebody else.
+USERS: Mapping[str, str] = {
+    "edge": "10000:10000",
+    "ledger": "10001:10001",
+    "gateway": "10002:10002",
+    "tls": "10002:10002",
+    "engine": "10003:10003",
+    "ollama": "10004:10004",
+    "llama-server": "10005:10005",
+}
+# Users and groups of these numbers are Debian's and of the host, or those above.
+FIRST_FREE = 10_006
 # Who may mount a volume, and who of them may write to it. Others may be mounted by one service.
 # An engine of somebody else gets weights read-only (llama-server), or none but what the gateway
 # sends it (Ollama).
@@ -68,21 +80,38 @@ KEYS = frozenset(
 )  # fmt: skip
 # Logs stay on this machine.
 LOG_DRIVERS = ("local", "json-file")
+SIZE = re.compile(r"[1-9][0-9]{0,3}[km]")
+BRIDGE = "com.docker.network.bridge.name"
 MASQUERADE = "com.docker.network.bridge.enable_ip_masquerade"
+BETWEEN = "com.docker.network.bridge.enable_icc"
+ISOLATED = ("com.docker.network.bridge.gateway_mode_ipv4", "isolated")
+NETWORK_KEYS = frozenset(
+    {"driver", "driver_opts", "enable_ipv6", "external", "internal", "ipam", "labels", "name"}
+)
+# The one in compose/compose.yaml and compose/firewall.sh, unless APPLIANCE_BRIDGE names another.
+PREFIX = "appl"
+# Likewise, unless APPLIANCE_TLS names another.
+CERTIFICATES = "/etc/appliance/tls"
 
 
-def findings(stack: Mapping[str, Any]) -> list[str]:
-    """Return what is wrong with a file, one line each, in the order of its services."""
+def findings(
+    stack: Mapping[str, Any], prefix: str = PREFIX, certificates: str = CERTIFICATES
+) -> list[str]:
+    """Return what is wrong with a file, one line each, in the order of its services.
+
+    `prefix` is that of the bridges' names in the firewall's rules, `certificates` the one folder of
+    the host that may be mounted.
+    """
     services, networks = stack.get("services") or {}, stack.get("networks") or {}
     found = [
         f"service {name}: {what}"
         for name, service in services.items()
-        for what in _service(name, service)
+        for what in _service(name, service, certificates)
     ]
     found += [
         f"network {name}: {what}"
         for name, network in networks.items()
-        for what in _network(name, network or {})
+        for what in _network(name, network or {}, prefix)
     ]
     found += [
         f"volume {name}: {what}"
@@ -99,21 +128,20 @@ def _without_engine(services: Mapping[str, Service]) -> Iterator[str]:
         yield "service engine: has no container, and no other engine takes its place"
 
 
-def _service(name: str, service: Service) -> Iterator[str]:
-    yield from _rights(service)
+def _service(name: str, service: Service, certificates: str) -> Iterator[str]:
+    yield from _rights(name, service)
     yield from _joined(name, service)
     yield from _limits(name, service)
     yield from _connections(name, service)
     yield from stack_gpu.devices(name, service)
     yield from stack_gpu.deployment(name, service)
     for mount in service.get("volumes") or []:
-        yield from _mount(name, mount)
+        yield from _mount(name, mount, certificates)
 
 
-def _rights(service: Service) -> Iterator[str]:
+def _rights(name: str, service: Service) -> Iterator[str]:
     """Yield what lets a container do more than its program needs."""
-    if not NON_ROOT.fullmatch(str(service.get("user", ""))):
-        yield "user is not a number of its own and a group, so it may be root"
+    yield from _user(name, str(service.get("user", "")))
     if service.get("read_only") is not True:
         yield "read_only is missing: its root file system can be written"
     if "ALL" not in (service.get("cap_drop") or []):
@@ -121,11 +149,23 @@ def _rights(service: Service) -> Iterator[str]:
     if service.get("privileged"):
         yield "privileged"
     options = [str(option).replace("=", ":") for option in service.get("security_opt") or []]
-    if not {"no-new-privileges", "no-new-privileges:true"} & set(options):
+    # Of two that contradict each other, which counts is the engine's to say.
+    stated = {option for option in options if option.startswith("no-new-privileges")}
+    if not stated or stated - {"no-new-privileges", "no-new-privileges:true"}:
         yield "no-new-privileges is missing"
     for option in options:
-        if not option.startswith("no-new-privileges"):
+        if option not in stated:
             yield f"security_opt {option}: Docker's own profiles are what is tested"
+
+
+def _user(name: str, user: str) -> Iterator[str]:
+    if not NON_ROOT.fullmatch(user):
+        yield "user is not a number of its own and a group, so it may be root"
+    elif name in USERS:
+        if user != USERS[name]:
+            yield f"user {user} is not its own, {USERS[name]}"
+    elif min(map(int, user.split(":"))) < FIRST_FREE:
+        yield f"user {user} is somebody else, here or on the host"
 
 
 def _joined(name: str, service: Service) -> Iterator[str]:
@@ -155,7 +195,7 @@ def _limits(name: str, service: Service) -> Iterator[str]:
     if not _is_watched(service) and not service.get("profiles"):
         yield "healthcheck is missing"
     logging = service.get("logging") or {}
-    if "max-size" not in (logging.get("options") or {}):
+    if not SIZE.fullmatch(str((logging.get("options") or {}).get("max-size", ""))):
         yield "logging without max-size: its log would fill the disk"
     if (logging.get("driver") or "json-file") not in LOG_DRIVERS:
         yield f"logging by {logging['driver']}: its log would leave this machine"
@@ -171,10 +211,10 @@ def _connections(name: str, service: Service) -> Iterator[str]:
     allowed = PLACES.get(name, ELSEWHERE)
     if mode is not None and mode != "none":
         yield f"network_mode {mode}"
-    if mode is None and not places - {"default"}:
+    if mode is None and not places:
         yield "is on the default network, which leads outside"
-    for place in sorted(places - allowed - {"default"}):
-        tail = ", which leads outside" if place == OUTER else ""
+    for place in sorted(places - allowed):
+        tail = ", which leads outside" if place in {OUTER, "default"} else ""
         yield f"is on the network {place}{tail}"
     if mode is None and [str(server) for server in service.get("dns") or []] != ["127.0.0.1"]:
         yield 'dns: ["127.0.0.1"] is missing: names would be asked for outside'
@@ -185,14 +225,15 @@ def _connections(name: str, service: Service) -> Iterator[str]:
             yield f"publishes {port.get('target')}/{port.get('protocol', 'tcp')} beside TLS"
 
 
-def _mount(name: str, mount: Mapping[str, Any]) -> Iterator[str]:
+def _mount(name: str, mount: Mapping[str, Any], certificates: str) -> Iterator[str]:
     kind, source = mount.get("type"), str(mount.get("source", ""))
     is_read_only = mount.get("read_only") is True
     if kind == "tmpfs":
         return
     if kind == "bind":
         place = (mount.get("target"), is_read_only)
-        if place != CERTIFICATE.get(name):
+        options = {key for key, value in (mount.get("bind") or {}).items() if value}
+        if source != certificates or place != CERTIFICATE.get(name) or options:
             yield f"mounts {source} of the host"
     elif kind != "volume":
         yield f"mounts a {kind}"
@@ -222,7 +263,21 @@ def _volume(
         yield f"is shared by {' and '.join(users)}"
 
 
-def _network(name: str, network: Mapping[str, Any]) -> Iterator[str]:
+def _unknown(name: str, network: Mapping[str, Any]) -> Iterator[str]:
+    for key in sorted(set(network) - NETWORK_KEYS):
+        if network[key]:
+            yield f"{key} is set"
+    for option, value in sorted((network.get("driver_opts") or {}).items()):
+        if option not in {BRIDGE, MASQUERADE, BETWEEN} and (option, value) != ISOLATED:
+            yield f"driver_opts {option}: {value}"
+    if (network.get("ipam") or {}).get("config"):
+        yield "ipam.config is set: addresses are Docker's to give"
+    if name == OUTER and ISOLATED[0] in (network.get("driver_opts") or {}):
+        yield f"driver_opts {ISOLATED[0]} is for internal networks"
+
+
+def _network(name: str, network: Mapping[str, Any], prefix: str) -> Iterator[str]:
+    yield from _unknown(name, network)
     if network.get("external"):
         yield "is external: others may be on it"
     if (network.get("driver") or "bridge") != "bridge":
@@ -230,17 +285,21 @@ def _network(name: str, network: Mapping[str, Any]) -> Iterator[str]:
     if network.get("enable_ipv6"):
         yield "enable_ipv6: it would have a second way"
     options = network.get("driver_opts") or {}
-    if not str(options.get("com.docker.network.bridge.name", "")).endswith(f"-{name}"):
-        yield "com.docker.network.bridge.name is not the one that the firewall knows"
+    if options.get(BRIDGE) != f"{prefix}-{name}":
+        yield f"{BRIDGE} is not the one that the firewall knows"
     if name != OUTER and network.get("internal") is not True:
         yield "internal: true is missing: it leads outside"
-    if name == OUTER and str(options.get(MASQUERADE, "true")) != "false":
-        yield f"{MASQUERADE} must be false: it would lead outside"
+    for option in (MASQUERADE, BETWEEN) if name == OUTER else ():
+        if str(options.get(option, "true")) != "false":
+            yield f"{option} must be false: it would lead outside"
 
 
 def main() -> None:
-    """Read a file from standard input; exit 1 and print one line per finding."""
-    found = findings(json.load(sys.stdin))
+    """Read a file from standard input; exit 1 and print one line per finding.
+
+    Arguments there may be: the prefix of the bridges' names, and the folder of certificates.
+    """
+    found = findings(json.load(sys.stdin), *sys.argv[1:3])
     for line in found:
         print(line)
     sys.exit(1 if found else 0)

@@ -6,5 +6,6 @@
 # shellcheck source=compose/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
+need_engine
 share_out
 stack down --remove-orphans "$@"

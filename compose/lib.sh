@@ -45,3 +45,57 @@ stack() {
 is_initialised() {
     docker volume inspect "${project}_ledger-state" >/dev/null 2>&1
 }
+
+# --- what has to be there before anything starts
+
+need_engine() {
+    [ -n "$(engine_major)" ] || fail "no Docker engine answers" "systemctl start docker"
+    docker compose version >/dev/null 2>&1 ||
+        fail "Docker Compose v2 is missing" "install docker-compose-plugin, or Debian's docker-compose"
+}
+
+# What runs is what was built and listed, byte for byte. Not by the engine's own id of an image: Docker
+# 29's store gives another one to the same image (compose/image.format).
+need_images() {
+    local name id there
+    [ -f build/images/images.lock ] || fail "there are no images" "make images"
+    for name in edge gateway ledger engine; do
+        grep -qE "^image appliance/$name sha256:[0-9a-f]{64}$" build/images/images.lock ||
+            fail "appliance/$name was not built here" "make images"
+    done
+    while read -r name id; do
+        there=$(docker image inspect --format "$(cat compose/image.format)" "$name:$tag" 2>/dev/null) ||
+            fail "the image $name:$tag is missing" "make images"
+        there=$(printf '%s\n' "$there" | sha256sum)
+        [ "sha256:${there%% *}" = "$id" ] || fail "$name:$tag is not the image that was built here" "make images"
+    done < <(sed -n -E 's/^image ([^ ]+) (sha256:[0-9a-f]+)$/\1 \2/p' build/images/images.lock)
+}
+
+# And nothing else runs, whatever an overlay names.
+need_known_images() {
+    local name names
+    names=$(stack --profile tools config --images) ||
+        fail "Compose cannot read the files of the stack" "look at what it says above"
+    while read -r name; do
+        if [ "${name##*:}" != "$tag" ] || ! grep -qF "image ${name%:*} sha256:" build/images/images.lock; then
+            fail "$name is no image that was built here" "take it out of the Compose files, or build it"
+        fi
+    done <<<"$names"
+}
+
+need_sound_file() {
+    # In the image, since this machine needs no Python for it.
+    stack --profile tools config --format json |
+        docker run --rm --interactive --network none --read-only --cap-drop ALL --pull never \
+            --entrypoint python3 "appliance/gateway:$tag" \
+            -P -m appliance.stack_file "${APPLIANCE_BRIDGE:-appl}" "$(realpath -m "$certificates")" ||
+        fail "the Compose file opens what must stay closed" "take out what is named above"
+}
+
+# Images and files as they were built and checked; whatever starts a container calls this before.
+need_what_was_built() {
+    need_engine
+    need_images
+    need_known_images
+    need_sound_file
+}

@@ -13,6 +13,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 stick=()
 [ -z "${APPLIANCE_STICK:-}" ] || stick=(--volume "$APPLIANCE_STICK:$APPLIANCE_STICK")
 share_out
+need_what_was_built
 # The gateway's user writes, the edge's group reads, nobody else enters.
 [ -d "$certificates" ] || install -d -o 10002 -g 10000 -m 2750 "$certificates"
 is_initialised || compose/init.sh

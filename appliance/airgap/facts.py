@@ -35,8 +35,8 @@ def look(process: str = "self", proc: Path = PROC) -> Facts:
             "root", lambda: kernel.root_is_read_only((here / "mountinfo").read_text())
         ),
         environment=read("environment", lambda: _environment(here / "environ")),
-        name_servers=read("resolver", lambda: _name_servers(here, process)) or (),
-        published=_published(proc),
+        name_servers=read("resolver", lambda: _name_servers(here, process)),
+        published=read("published", lambda: _published(proc)),
         addresses=read("addresses", lambda: _addresses(here / "net")) or frozenset(),
         unreadable=failed,
     )

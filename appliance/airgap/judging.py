@@ -23,8 +23,6 @@ TELEMETRY = (
     "LANGFUSE_", "WANDB_", "POSTHOG_", "HONEYCOMB_", "BUGSNAG_", "ROLLBAR_", "ELASTIC_APM_",
     "APPLICATIONINSIGHTS_", "APPINSIGHTS_", "MLFLOW_TRACKING_", "COMET_",
 )  # fmt: skip
-# These turn it off, whatever they are set to.
-QUIET = frozenset({"OTEL_SDK_DISABLED"})
 
 OPEN: Mapping[To, str] = {
     To.PUBLIC: "take the machine off that network; then compose/firewall.sh check",
@@ -34,6 +32,9 @@ OPEN: Mapping[To, str] = {
     To.NEIGHBOUR: "they must share no network: compare the networks with compose/compose.yaml",
 }
 LOOK_AGAIN = "run it as the user of the process that is looked at, or as root"
+
+# The line without which the others prove nothing.
+ITSELF = "the check itself"
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,8 @@ def judge(role: Role, facts: Facts, results: Sequence[Result]) -> list[Line]:
     contained = role in CONTAINERS
     return [
         *_itself(results),
+        *_untried(results),
+        *_resolver(facts),
         *(_probe(result) for result in results if result.probe.to is not To.ITSELF),
         *_routes(role, facts, results),
         *_listeners(role, facts),
@@ -70,7 +73,18 @@ def _itself(results: Iterable[Result]) -> Iterator[Line]:
     works = len(tried) > 0 and all(result.reached for result in tried)
     found = "an open port was found" if works else "an open port was not found"
     then = "" if works else "nothing below proves anything: find out why loopback does not work"
-    yield Line("the check itself", "ok" if works else "fail", found, "it finds an open port", then)
+    yield Line(ITSELF, "ok" if works else "fail", found, "it finds an open port", then)
+
+
+def _untried(results: Iterable[Result]) -> Iterator[Line]:
+    tried = [result for result in results if result.probe.to is To.PUBLIC]
+    if tried and all(result.outcome is Outcome.UNAVAILABLE for result in tried):
+        yield Line("public addresses", "fail", "none could be tried", "tried", LOOK_AGAIN)
+
+
+def _resolver(facts: Facts) -> Iterator[Line]:
+    if facts.name_servers is None:
+        yield _unread("name servers", "resolver", facts, "known")
 
 
 def _probe(result: Result) -> Line:
@@ -129,6 +143,9 @@ def _listeners(role: Role, facts: Facts) -> Iterator[Line]:
 
 
 def _published(facts: Facts) -> Iterator[Line]:
+    if facts.published is None:
+        yield _unread("published ports", "published", facts, "the edge's alone")
+        return
     wrong = [one for one in facts.published if one.inside not in LISTENS[Role.EDGE]]
     found = ", ".join(f"{one.outside} to {one.inside}" for one in facts.published)
     yield Line(
@@ -170,7 +187,7 @@ def _environment(facts: Facts) -> Iterator[Line]:
         return
     told = [
         name for name in facts.environment
-        if name.upper() in PROXIES or (name.startswith(TELEMETRY) and name not in QUIET)
+        if name.upper() in PROXIES or name.startswith(TELEMETRY)
     ]  # fmt: skip
     yield Line(
         "environment", "fail" if told else "ok", ", ".join(told) or "nothing",

@@ -87,8 +87,8 @@ class Facts:
     status: Status | None
     root_read_only: bool | None
     environment: tuple[str, ...] | None
-    name_servers: tuple[str, ...]
-    published: tuple[Published, ...] = ()
+    name_servers: tuple[str, ...] | None
+    published: tuple[Published, ...] | None = ()
     addresses: frozenset[str] = frozenset()
     unreadable: dict[str, str] = field(default_factory=dict)
 

@@ -19,7 +19,7 @@ def look(role: Role, now: float, process: int | None = None) -> Report:
     Raises OSError when that process, or its network, cannot be looked at.
     """
     seen = facts.look("self" if process is None else str(process))
-    attempts = [*probe.public(), *probe.resolvers(seen.name_servers)]
+    attempts = [*probe.public(), *probe.resolvers(seen.name_servers or ())]
     if probe.has_a_host(role):
         attempts += probe.host(kernel.bridge_addresses(seen.routes or (), seen.addresses))
     elsewhere = process is not None and not probing.same_network(process)
@@ -32,7 +32,7 @@ def look(role: Role, now: float, process: int | None = None) -> Report:
     with ThreadPoolExecutor(2) as pool:
         # A name that another network gives out is no finding here.
         wanted = () if elsewhere else strangers(role)
-        names = pool.submit(probing.resolve, wanted, seen.name_servers)
+        names = pool.submit(probing.resolve, wanted, seen.name_servers or ())
         results = list(pool.submit(run, attempts).result())
         results += run(probe.neighbours(names.result()))
     return Report(role, rfc3339(now), tuple(judge(role, seen, [*probing.check_itself(), *results])))

@@ -34,19 +34,20 @@ class To(StrEnum):
 
 
 class Outcome(StrEnum):
-    """What came of a probe. Only the last four are answers from somewhere else."""
+    """What came of a probe. Only the last five are answers from somewhere else, or may be."""
 
     NO_ROUTE = "no route"
     BLOCKED = "blocked here"
     SILENT = "no answer"
     UNAVAILABLE = "cannot be tried here"
     EMPTY = "knows nothing"
+    ODD = "an error that something out there may have caused"
     REFUSED = "refused, so it was reached"
     CONNECTED = "connected"
     ANSWERED = "answered"
 
 
-REACHED = frozenset({Outcome.REFUSED, Outcome.CONNECTED, Outcome.ANSWERED})
+REACHED = frozenset({Outcome.ODD, Outcome.REFUSED, Outcome.CONNECTED, Outcome.ANSWERED})
 PUBLIC_TCP = (
     ("1.1.1.1", 443), ("1.1.1.1", 80), ("1.1.1.1", 853), ("9.9.9.9", 443), ("8.8.8.8", 53),
     ("198.41.0.4", 53), ("2606:4700:4700::1111", 443), ("2620:fe::fe", 53),

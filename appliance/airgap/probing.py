@@ -97,8 +97,11 @@ def run_in_network_of(process: int, probes: Sequence[Probe]) -> list[Result]:
     """
     wanted = json.dumps([[p.kind, p.address, p.port, p.to, p.name] for p in probes])
     words = ["nsenter", f"--net=/proc/{process}/ns/net", sys.executable, "-m", __name__]
-    done = subprocess.run(words, input=wanted, capture_output=True, text=True, check=False,
-                          timeout=60)  # fmt: skip
+    try:
+        done = subprocess.run(words, input=wanted, capture_output=True, text=True, check=False,
+                              timeout=60)  # fmt: skip
+    except subprocess.TimeoutExpired as error:
+        raise OSError(errno.ETIMEDOUT, f"no end in the network of process {process}") from error
     if done.returncode:
         raise OSError(errno.EPERM, f"cannot enter the network of process {process}")
     outcomes = [Outcome(one) for one in json.loads(done.stdout)]
@@ -117,7 +120,7 @@ def _meaning(error: OSError) -> Outcome:
     ):  # fmt: skip
         if error.errno in numbers:
             return outcome
-    raise error
+    return Outcome.ODD  # such as what an ICMP message of some router comes out as
 
 
 def _open(probe: Probe, kind: int, protocol: int = 0) -> socket.socket:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from appliance import canonical
-from appliance.airgap.judging import Line
+from appliance.airgap.judging import ITSELF, Line
 from appliance.airgap.stack import Role
 from appliance.errors import BadInputError
 
@@ -19,7 +20,6 @@ FORMAT = "appliance-airgap/1"
 MAX_BYTES = 262_144
 # More would not fit into an entry; the digest covers all of them.
 MAX_NAMED = 100
-MAX_TEXT = 400
 VERDICTS = frozenset({"ok", "warn", "fail"})
 FIELDS = frozenset({"check", "verdict", "found", "expected", "next"})
 
@@ -71,7 +71,8 @@ def parse(data: bytes) -> Report:
         value = canonical.decode(data.strip())
         if set(value) != {"format", "role", "t", "closed", "lines"} or value["format"] != FORMAT:
             raise ValueError("not its fields")  # noqa: TRY301 - one way out for all of them
-        report = Report(Role(value["role"]), _text(value["t"]), _lines(value["lines"]))
+        datetime.fromisoformat(_text(value["t"]))
+        report = Report(Role(value["role"]), value["t"], _lines(value["lines"]))
     except (KeyError, TypeError, ValueError, BadInputError) as error:
         raise BadInputError(
             f"not a report of the air gap: {error}",
@@ -84,14 +85,18 @@ def parse(data: bytes) -> Report:
 
 def _lines(value: Sequence[Mapping[str, Any]]) -> tuple[Line, ...]:
     lines = []
+    if not isinstance(value, list):
+        raise TypeError("no list of lines")
     for item in value:
         if set(item) != FIELDS or item["verdict"] not in VERDICTS:
             raise ValueError("a line is not as it should be")
         lines.append(Line(**{name: _text(text) for name, text in item.items()}))  # type: ignore[arg-type]  # the verdict was looked at
+    if ITSELF not in {line.check for line in lines}:
+        raise ValueError("it does not say whether the check itself works")
     return tuple(lines)
 
 
 def _text(value: object) -> str:
-    if not isinstance(value, str) or len(value) > MAX_TEXT or not value.isprintable():
+    if not isinstance(value, str) or not value.isprintable():
         raise ValueError("a text is not as it should be")
     return value

@@ -8,6 +8,7 @@ witnesses but the one that the ledger's settings name.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -48,6 +49,8 @@ class CosignedFolder:
 
     def __init__(self, folder: Path, pinned: VerifierKey | None) -> None:
         self._folder, self._pinned = folder, pinned
+        # Between looking at what is kept and writing, nobody else may write.
+        self._one_at_a_time = threading.Lock()
 
     def newest(self, witness: VerifierKey) -> str:
         """Return what this witness signed last, as far as it is kept and sound, else ''."""
@@ -62,6 +65,10 @@ class CosignedFolder:
         """
         require_witness(witness)
         signed.verify(witness)
+        with self._one_at_a_time:
+            self._keep(signed, witness)
+
+    def _keep(self, signed: SignedCheckpoint, witness: VerifierKey) -> None:
         kept = self._read(witness)
         if kept is not None and signed.checkpoint.size < kept.checkpoint.size:
             raise ConflictError(

@@ -30,6 +30,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from appliance.clock import rfc3339
 from appliance.errors import CertificateError
 from appliance.tls import keys, names
+from appliance.tls.keys import MALFORMED
 
 T = TypeVar("T", bound=x509.ExtensionType)
 MAX_BYTES = 262_144
@@ -113,7 +114,10 @@ def read(data: bytes, file: str = "the file") -> list[x509.Certificate]:
             found = x509.load_pem_x509_certificates(data)
         else:
             found = [x509.load_der_x509_certificate(data)]
-    except ValueError as error:
+        # Parsed when asked for: what cannot be read is told here, and not in the middle of a check.
+        for one in found:
+            _ = one.public_key(), one.extensions, one.signature_hash_algorithm
+    except MALFORMED as error:
         raise CertificateError(
             f"{file} holds no certificate that can be read",
             hint="ask for it as PEM (.pem, .crt) or DER (.cer); PKCS 12 (.p12, .pfx) holds keys "
@@ -278,7 +282,7 @@ def _extension(certificate: x509.Certificate, kind: type[T]) -> T | None:
         return certificate.extensions.get_extension_for_class(kind).value
     except x509.ExtensionNotFound:
         return None
-    except ValueError as error:
+    except MALFORMED as error:
         raise CertificateError(
             f"the certificate of {title(certificate.subject)} is not well formed: {error}",
             hint=ASK_AGAIN,

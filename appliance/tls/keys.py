@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -19,6 +20,15 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from appliance.errors import CertificateError
+
+# What the library raises for a certificate or a request that is none, when it is read or asked.
+MALFORMED = (
+    ValueError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
 
 MIN_RSA_BITS = 2_048
 MIN_CURVE_BITS = 256

@@ -9,7 +9,7 @@ from cryptography.x509.oid import NameOID
 
 from appliance.errors import CertificateError
 from appliance.tls import names
-from appliance.tls.keys import ServerKey
+from appliance.tls.keys import MALFORMED, ServerKey
 
 # RFC 5280 appendix A.1, ub-common-name.
 MAX_COMMON_NAME = 64
@@ -36,7 +36,8 @@ def read(data: bytes) -> tuple[x509.CertificateSigningRequest, tuple[str, ...]]:
         request = x509.load_pem_x509_csr(data)
         stated = names.stated(request.extensions)
         sound = request.is_signature_valid
-    except ValueError as error:
+        _ = request.public_key()
+    except MALFORMED as error:
         raise CertificateError(
             "the file holds no request that can be read",
             hint="give the file that `appliance tls request` wrote",

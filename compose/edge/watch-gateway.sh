@@ -18,18 +18,22 @@ address() {
     found=$(getent ahostsv4 "$name") && echo "${found%% *}:$port"
 }
 
-# In one piece: nginx may read it at any moment.
+# Tells one address, in one piece: nginx may read it at any moment.
 tell() {
-    printf 'server %s;\n' "$told" >"$file.new" && mv "$file.new" "$file"
+    printf 'server %s;\n' "$1" >"$file.new" && mv "$file.new" "$file"
 }
 
 told=$(address || echo "$told")
-tell
+tell "$told"
 [ "$every" = once ] && exit
 while sleep "$every"; do
     found=$(address) || continue
     [ "$found" = "$told" ] && continue
-    told=$found
-    tell && "$@" -s reload
-    echo "gateway: found at $told"
+    # What could not be told is tried again in the next round.
+    if tell "$found" && "$@" -s reload; then
+        told=$found
+        echo "gateway: found at $told"
+    else
+        echo "gateway: $found could not be told" >&2
+    fi
 done

@@ -133,7 +133,8 @@ def still_there(version: str) -> list[str]:
     """Return the optional images that an earlier build has listed, and that are what it listed."""
     listed = BUILT / "images.lock"
     lines = set(listed.read_text().splitlines()) if listed.exists() else set()
-    return [name for name in OPTIONAL if f"image appliance/{name} {_id(name, version)}" in lines]
+    ids = {name: _id(name, version) for name in OPTIONAL}
+    return [name for name, known in ids.items() if f"image appliance/{name} {known}" in lines]
 
 
 def _id(name: str, version: str) -> str:

@@ -19,6 +19,7 @@ from tests.cli.conftest import Run
 T = "2026-11-21T09:30:00.000Z"
 OPEN = Line("tcp 9.9.9.9:443", "fail", "connected", "no answer", "take it off that network")
 CLOSED = Line("tcp 9.9.9.9:443", "ok", "no route", "no answer")
+WORKS = Line("the check itself", "ok", "an open port was found", "it finds an open port")
 
 
 @pytest.fixture(autouse=True)
@@ -68,7 +69,7 @@ def test_the_report_can_be_taken_along_with_its_proof(appliance: Run, tmp_path: 
 
 def test_a_way_out_is_exit_1_and_says_what_to_do(appliance: Run) -> None:
     """So that a timer, or a person, sees it."""
-    report = Report(Role.GATEWAY, T, (OPEN,)).to_bytes().decode()
+    report = Report(Role.GATEWAY, T, (WORKS, OPEN)).to_bytes().decode()
     ended = appliance("doctor", "--airgap", "--collect", "-", typed=report)
     assert ended.code == 1
     assert "next (tcp 9.9.9.9:443): take it off that network" in ended.err
@@ -76,7 +77,7 @@ def test_a_way_out_is_exit_1_and_says_what_to_do(appliance: Run) -> None:
 
 def test_a_report_from_elsewhere_is_recorded(appliance: Run) -> None:
     """A container without the record prints it, and here it is written down."""
-    report = Report(Role.ENGINE, T, (CLOSED,))
+    report = Report(Role.ENGINE, T, (WORKS, CLOSED))
     ended = appliance("doctor", "--airgap", "--collect", "-", typed=report.to_bytes().decode())
     assert ended.code == 0, ended.err
     content = entries(appliance)[-1]["content"]
@@ -85,7 +86,7 @@ def test_a_report_from_elsewhere_is_recorded(appliance: Run) -> None:
 
 def test_what_is_no_report_is_not_recorded(appliance: Run) -> None:
     """Nor half of one."""
-    half = Report(Role.ENGINE, T, (CLOSED,)).to_bytes().decode()[:-9]
+    half = Report(Role.ENGINE, T, (WORKS, CLOSED)).to_bytes().decode()[:-9]
     assert appliance("doctor", "--airgap", "--collect", "-", typed=half).code == 2
     assert entries(appliance) == []
 

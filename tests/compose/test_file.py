@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from appliance.stack_file import findings
-from tests.simulators.docker_stack import ROOT, DockerStack, merged
+from tests.compose.conftest import VERSION
+from tests.simulators.docker_stack import ROOT, DockerStack, docker, merged
 
 pytestmark = pytest.mark.usefixtures("compose")
 
@@ -87,12 +88,37 @@ def test_images_are_of_this_version() -> None:
     assert {tag.partition(":")[2] for tag in tags} == {version}
 
 
-def test_an_image_from_elsewhere_does_not_run(stack: DockerStack, tmp_path: Path) -> None:
+@pytest.mark.parametrize("script", [("up.sh",), ("tls.sh", "show")], ids=["up", "tls"])
+def test_an_image_from_elsewhere_does_not_run(
+    stack: DockerStack, script: tuple[str, ...], tmp_path: Path
+) -> None:
     """Whoever may edit an overlay could else put a program of their own in the gateway's place."""
     overlay = tmp_path / "foreign.yaml"
     overlay.write_text("services: {gateway: {image: elsewhere/gateway:1}}")
     more = {"APPLIANCE_OVERLAYS": str(overlay)}
-    done = stack.script("up.sh", check=False, more=more)
+    done = stack.script(*script, check=False, more=more)
     assert done.returncode == 1
     assert "elsewhere/gateway:1 is no image that was built here" in done.stderr
     assert stack.inspected("gateway")["Config"]["Image"].startswith("appliance/gateway:")
+
+
+def test_an_image_that_was_replaced_does_not_run(stack: DockerStack) -> None:
+    """Under the same name, by whoever may call Docker; what was built is known by what it holds."""
+    edge, ledger = (f"appliance/{name}:{VERSION}" for name in ("edge", "ledger"))
+    kept = docker("image", "inspect", "--format", "{{.Id}}", edge).stdout.strip()
+    try:
+        assert docker("tag", ledger, edge).returncode == 0
+        done = stack.script("up.sh", check=False)
+    finally:
+        assert docker("tag", kept, edge).returncode == 0
+    assert done.returncode == 1
+    assert f"{edge} is not the image that was built here" in done.stderr
+
+
+def test_files_that_compose_cannot_read_start_nothing(stack: DockerStack, tmp_path: Path) -> None:
+    """Nor are they taken for files without any image."""
+    overlay = tmp_path / "odd.yaml"
+    overlay.write_text("services: {gateway: [")
+    done = stack.script("up.sh", check=False, more={"APPLIANCE_OVERLAYS": str(overlay)})
+    assert done.returncode == 1
+    assert "Compose cannot read the files of the stack" in done.stderr

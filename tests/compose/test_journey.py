@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import ssl
+from ipaddress import ip_address
 
 import httpx
 import pytest
@@ -87,17 +88,23 @@ def test_a_large_body_ends_at_the_edge(stack: DockerStack, key: str) -> None:
     assert verified(stack)["entries"] == before + 1
 
 
-def test_a_visitor_cannot_choose_its_address(stack: DockerStack) -> None:
+def test_a_visitor_cannot_choose_its_address(stack: DockerStack, key: str) -> None:
     """What it claims in headers is replaced by where it comes from, in the record too."""
+    claimed = {
+        "X-Forwarded-For": "10.9.8.7",
+        "Forwarded": "for=10.9.8.7",
+        "Authorization": f"Bearer {key}",
+    }
+    asked = {"model": "demo", "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 4}
     with caller(stack) as client:
-        claimed = {
-            "X-Forwarded-For": "10.9.8.7",
-            "Forwarded": "for=10.9.8.7",
-            "Authorization": "Bearer x",
-        }
-        assert client.get("/v1/models", headers=claimed).status_code == 401
-    said = stack.inside("gateway", "appliance", "audit", "list", "--json")
-    assert "10.9.8.7" not in said.stdout
+        reply = client.post("/v1/chat/completions", json=asked, headers=claimed)
+    assert reply.status_code == 200
+    (entry,) = (
+        one
+        for one in entries(stack, "--action", "answer.request")
+        if one["entity"] == entity(reply.json())
+    )
+    assert ip_address(entry["source"]) != ip_address("10.9.8.7")
 
 
 def test_names_of_others_are_refused(stack: DockerStack) -> None:
@@ -109,12 +116,21 @@ def test_names_of_others_are_refused(stack: DockerStack) -> None:
 
 def test_logs_hold_no_content(stack: DockerStack, key: str) -> None:
     """Neither a body nor a query string is in any container's log, also when it was refused."""
-    with caller(stack) as client:
+    headers = {"Authorization": f"Bearer {key}"}
+    place = "/v1/chat/completions"
+    asked = {"model": "demo", "messages": [{"role": "user", "content": "Findme-Prompt"}]}
+    with caller(stack, headers=headers) as client:
         client.get("/sign-in?patient=Findme-Query")
-        client.post("/v1/chat/completions", content=b"Findme-Body" * 200_000)
+        assert client.post(place, content=b"Findme-Body" * 200_000).status_code == 413
+        assert client.post(place, json={**asked, "n": 2}).status_code == 400
+        assert client.post(place, json={**asked, "max_tokens": 8}).status_code == 200
+    logs = []
     for service in ("edge", "gateway", "ledger", "engine"):
         said = docker("logs", stack.container(service))
+        assert said.returncode == 0, said.stderr
         assert "Findme" not in said.stdout + said.stderr
+        logs.append(said.stdout + said.stderr)
+    assert any(logs), "a log that is empty in every container would hold nothing either way"
 
 
 def test_state_survives_down_and_up(stack: DockerStack, key: str) -> None:

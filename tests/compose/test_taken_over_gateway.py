@@ -5,9 +5,8 @@ The programs below run in the gateway's container, as its user, with everything 
 
 from __future__ import annotations
 
-import json
-
 from tests.simulators.docker_stack import DockerStack
+from tests.simulators.stack_visitor import verified
 
 APPEND = """
 import json
@@ -50,7 +49,6 @@ attempts = [
     lambda: os.rename(f"{folder}/ledger.sock", f"{folder}/other"),
     lambda: open(f"{folder}/mine", "w"),
     lambda: os.chmod(folder, 0o777),
-    lambda: os.listdir("/proc/1/root/var/lib/appliance/audit.keys"),
 ]
 for attempt in attempts:
     try:
@@ -62,18 +60,11 @@ print(json.dumps(refused))
 """
 
 
-def record(stack: DockerStack) -> dict[str, object]:
-    """Return what verifying the whole record says, where its file is."""
-    said = stack.inside("ledger", "appliance", "audit", "verify", "--json")
-    found: dict[str, object] = json.loads(said.stdout)
-    return found
-
-
 def test_it_can_append(stack: DockerStack) -> None:
     """A lie is possible; it has a number, and stands there for ever."""
-    before = record(stack)["entries"]
+    before = verified(stack)["entries"]
     seq = stack.python("gateway", APPEND)["seq"]
-    after = record(stack)
+    after = verified(stack)
     assert (after["whole"], before <= seq < after["entries"]) == (True, True)
 
 
@@ -81,19 +72,18 @@ def test_it_cannot_alter_or_delete(stack: DockerStack) -> None:
     """No route changes an entry, and none lets go of one that the ledger's settings keep."""
     # So that there is a whole tile of 256, which is what can be let go of.
     stack.python("gateway", APPEND.replace("receipt =", "for _ in range(256): receipt ="))
-    before = record(stack)
+    before = verified(stack)
     answers = stack.python("gateway", ALTER)
     searched = {"POST /search"}  # it reads
     assert {words for words, (status, _) in answers.items() if status < 300} <= searched
     status, said = answers["POST /prune"]
     assert (status, "not old enough" in said) == (400, True)
-    after = record(stack)
+    after = verified(stack)
     assert (after["whole"], after["pruned"], after["first"]) == (True, 0, before["first"])
     assert after["entries"] >= before["entries"]
 
 
 def test_it_cannot_take_the_ledgers_place(stack: DockerStack) -> None:
-    """Its sockets can be called and neither removed nor replaced, and its files are not there."""
-    refused = stack.python("gateway", REPLACE)
-    assert set(refused) <= {"EROFS", "EACCES", "EPERM", "ENOENT"}
-    assert record(stack)["whole"]
+    """Its sockets can be called and neither removed nor replaced."""
+    assert stack.python("gateway", REPLACE) == ["EROFS"] * 5
+    assert verified(stack)["whole"]

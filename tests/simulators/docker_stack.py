@@ -69,18 +69,21 @@ class DockerStack:
 
     def make_certificate(self) -> None:
         """Make a certificate that vouches for itself, which the edge reads by its group."""
-        current = self.certificate.parent
-        current.mkdir(parents=True)
+        folder = self.folder / "tls"
+        made = folder / "by-hand"
+        made.mkdir(parents=True)
+        # A link, as the edge wants it: what is replaced is where it leads.
+        (folder / "current").symlink_to("by-hand")
         subprocess.run(
             [
                 OPENSSL, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
                 "-nodes", "-days", "2", "-subj", f"/CN={NAME}",
                 "-addext", f"subjectAltName=DNS:{NAME},IP:127.0.0.1",
-                "-keyout", str(current / "server.key"), "-out", str(self.certificate),
+                "-keyout", str(made / "server.key"), "-out", str(self.certificate),
             ],
             check=True, capture_output=True, timeout=COMMAND_WITHIN_S,
         )  # fmt: skip
-        for path in (self.folder / "tls", current, *current.iterdir()):
+        for path in (folder, made, *made.iterdir()):
             os.chown(path, 10_002, 10_000)
             path.chmod(0o2750 if path.is_dir() else 0o640)
         self.open_way()

@@ -29,6 +29,12 @@ CLOSED: Stack = {
     "logging": {"driver": "local", "options": {"max-size": "10m"}},
 }
 NAME = "com.docker.network.bridge.name"
+BETWEEN = "com.docker.network.bridge.enable_icc"
+OUTER_OPTIONS = {
+    NAME: "appl-edge",
+    "com.docker.network.bridge.enable_ip_masquerade": "false",
+    BETWEEN: "false",
+}
 TLS = {"type": "bind", "source": "/etc/appliance/tls", "target": "/run/tls", "read_only": True}
 
 
@@ -51,9 +57,10 @@ def sound() -> Stack:
         "ledger": [volume("ledger-state"), volume("ledger-sockets")],
         "engine": [volume("models", read_only=True), {"type": "tmpfs", "target": "/tmp"}],  # noqa: S108 - in a container
     }
-    options = {name: {NAME: f"appl-{name}"} for name in ("edge", "front", "back")}
-    options["edge"]["com.docker.network.bridge.enable_ip_masquerade"] = "false"
-    inner = {name: {"driver_opts": options[name], "internal": True} for name in ("front", "back")}
+    inner = {
+        name: {"driver_opts": {NAME: f"appl-{name}"}, "internal": True}
+        for name in ("front", "back")
+    }
     return copy.deepcopy(
         {
             "name": "appliance",
@@ -61,7 +68,7 @@ def sound() -> Stack:
                 name: {**CLOSED, **service, "volumes": mounts[name]}
                 for name, service in services.items()
             },
-            "networks": {"edge": {"driver_opts": options["edge"]}, **inner},
+            "networks": {"edge": {"driver_opts": OUTER_OPTIONS}, **inner},
         }
     )
 
@@ -118,8 +125,52 @@ BROKEN = {
         "network front: internal: true is missing: it leads outside",
     ),
     "edge masquerades": (
-        network("edge", driver_opts={NAME: "appl-edge"}),
+        network("edge", driver_opts={NAME: "appl-edge", BETWEEN: "false"}),
         f"network edge: {stack_file.MASQUERADE} must be false: it would lead outside",
+    ),
+    "another folder in the certificate's place": (
+        mounting("edge", {**TLS, "source": "/var/run/docker.sock"}),
+        "service edge: mounts /var/run/docker.sock of the host",
+    ),
+    "a mount that others of the host see": (
+        mounting("edge", {**TLS, "bind": {"propagation": "rshared"}}),
+        "service edge: mounts /etc/appliance/tls of the host",
+    ),
+    "the ledger's user": (
+        broken("edge", user="10001:10001"),
+        "service edge: user 10001:10001 is not its own, 10000:10000",
+    ),
+    "a group of the host": (
+        broken("edge", user="10000:999"),
+        "service edge: user 10000:999 is not its own, 10000:10000",
+    ),
+    "privileges that come back": (
+        broken("engine", security_opt=["no-new-privileges:true", "no-new-privileges:false"]),
+        "service engine: no-new-privileges is missing",
+    ),
+    "a log without an end": (
+        broken("engine", logging={"driver": "local", "options": {"max-size": "-1"}}),
+        "service engine: logging without max-size: its log would fill the disk",
+    ),
+    "the default network beside its own": (
+        broken("gateway", networks={"front": None, "back": None, "default": None}),
+        "service gateway: is on the network default, which leads outside",
+    ),
+    "an unknown key of a network": (
+        network("back", attachable=True),
+        "network back: attachable is set",
+    ),
+    "an unknown option of a network": (
+        network("edge", driver_opts={**OUTER_OPTIONS, "x": "nat-unprotected"}),
+        "network edge: driver_opts x: nat-unprotected",
+    ),
+    "a bridge of another name": (
+        network("back", driver_opts={NAME: "evil-back"}),
+        "network back: com.docker.network.bridge.name is not the one that the firewall knows",
+    ),
+    "containers that meet on the outer network": (
+        network("edge", driver_opts={**OUTER_OPTIONS, BETWEEN: "true"}),
+        "network edge: com.docker.network.bridge.enable_icc must be false: it would lead outside",
     ),
     "a bridge without rules": (
         network("back", driver_opts={}),
@@ -278,6 +329,7 @@ def test_the_program_says_it_by_its_exit_code(
     stack = sound()
     if not is_sound:
         del stack["networks"]["back"]["internal"]
+    monkeypatch.setattr(sys, "argv", ["stack_file", "appl", "/etc/appliance/tls"])
     monkeypatch.setattr(sys, "stdin", io.StringIO(json.dumps(stack)))
     with pytest.raises(SystemExit) as ended:
         stack_file.main()

@@ -44,7 +44,7 @@ def test_a_closed_container_is_ok_in_every_line(role: Role) -> None:
 @pytest.mark.parametrize("to", [To.PUBLIC, To.METADATA, To.HOST, To.NEIGHBOUR])
 def test_any_answer_is_a_way_out(to: To, outcome: Outcome) -> None:
     """A refusal too: a packet came back. Only silence and what never left are well."""
-    answered = outcome in {Outcome.REFUSED, Outcome.CONNECTED, Outcome.ANSWERED}
+    answered = outcome in {Outcome.ODD, Outcome.REFUSED, Outcome.CONNECTED, Outcome.ANSWERED}
     line = lines(Role.ENGINE, CLOSED, Result(Probe(Kind.TCP, "192.0.2.1", 80, to), outcome))[
         "tcp 192.0.2.1:80"
     ]
@@ -166,3 +166,18 @@ def test_elsewhere_it_says_that_this_is_no_stack() -> None:
     """On a developer's machine much is open, and that says nothing about the hospital's."""
     assert lines(Role.MACHINE)["place"].verdict == "warn"
     assert "stack" in lines(Role.MACHINE)["place"].next
+
+
+def test_name_servers_that_cannot_be_read_are_no_proof() -> None:
+    """As for everything else that could not be looked at."""
+    facts = replace(CLOSED, name_servers=None, unreadable={"resolver": "permission denied"})
+    assert lines(Role.ENGINE, facts)["name servers"].verdict == "fail"
+
+
+def test_public_addresses_that_nobody_could_try_are_no_proof() -> None:
+    """Of some kinds none can be tried, as without IPv6; of all of them is another matter."""
+    probes = [Probe(Kind.TCP, at, 80, To.PUBLIC) for at in ("1.1.1.1", "2620:fe::fe")]
+    tried = [Result(probes[0], Outcome.SILENT), Result(probes[1], Outcome.UNAVAILABLE)]
+    assert "public addresses" not in lines(Role.ENGINE, CLOSED, *tried)
+    none = [Result(probe, Outcome.UNAVAILABLE) for probe in probes]
+    assert lines(Role.ENGINE, CLOSED, *none)["public addresses"].verdict == "fail"

@@ -16,7 +16,8 @@ from appliance.errors import BadInputError
 
 GOOD = Line("tcp 1.1.1.1:443", "ok", "no route", "no answer")
 OPEN = Line("tcp 9.9.9.9:443", "fail", "connected", "no answer", "take it off that network")
-REPORT = Report(Role.ENGINE, "2026-11-21T09:30:00.000Z", (GOOD, OPEN))
+WORKS = Line("the check itself", "ok", "an open port was found", "it finds an open port")
+REPORT = Report(Role.ENGINE, "2026-11-21T09:30:00.000Z", (WORKS, GOOD, OPEN))
 
 
 def test_it_comes_back_as_it_was() -> None:
@@ -58,10 +59,33 @@ def _changed(**fields: Any) -> bytes:
         _changed(closed=True), _changed(more=1), _changed(lines=[{"check": "x"}]),
         _changed(lines=[{**GOOD.to_json(), "verdict": "fine"}]),
         _changed(lines=[{**GOOD.to_json(), "found": "a\nb"}]),
-        _changed(lines=[{**GOOD.to_json(), "found": "x" * 401}]), b"x" * 300_000,
+        b"x" * 300_000,
     ],
 )  # fmt: skip
 def test_anything_else_is_refused(data: bytes) -> None:
     """Another spelling, a field too many, a verdict that contradicts the lines."""
     with pytest.raises(BadInputError):
         parse(data)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"t": "long ago"},
+        {"lines": ""},
+        {"lines": [vars(GOOD)]},
+    ],
+    ids=["no time", "no list", "nobody says that the check works"],
+)
+def test_what_proves_nothing_is_refused(change: dict[str, Any]) -> None:
+    """Cut or made up, it would make a part count as looked at."""
+    whole = {**json.loads(Report(Role.ENGINE, REPORT.t, (WORKS, GOOD)).to_bytes()), **change}
+    with pytest.raises(BadInputError, match="not a report"):
+        parse(canonical.encode(whole))
+
+
+def test_a_host_with_many_ports_can_be_reported() -> None:
+    """What is written here is read here, however long one line gets."""
+    many = Line("open ports", "warn", ", ".join(f"tcp {port}" for port in range(400)), "few")
+    report = Report(Role.HOST, REPORT.t, (WORKS, many))
+    assert parse(report.to_bytes()) == report

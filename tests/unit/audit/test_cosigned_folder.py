@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from appliance import durable
 from appliance.audit.checkpoint import COSIGNATURE, Checkpoint, SignedCheckpoint, Signer
 from appliance.audit.client import LedgerClient
 from appliance.audit.cosigned_folder import MOST_OTHERS
@@ -155,3 +157,34 @@ def test_a_forked_record_keeps_nothing_of_its_other_half(tmp_path: Path) -> None
     finally:
         one.close()
         other.close()
+
+
+def test_of_two_that_come_at_once_the_newer_one_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The older one has been looked at, and is being written, when the newer one comes."""
+    log = samples.opened(samples.make(tmp_path, 5))
+    older = cosigned(log.checkpoint())
+    log.append(samples.event())
+    newer = cosigned(log.checkpoint())
+    writing, go_on = threading.Event(), threading.Event()
+    real = durable.write
+
+    def slow(path: Path, data: bytes) -> None:
+        if path.name.startswith("witness-") and not writing.is_set():
+            writing.set()
+            go_on.wait(30)
+        real(path, data)
+
+    monkeypatch.setattr(durable, "write", slow)
+    first = threading.Thread(target=log.keep, args=(older, KEY))
+    first.start()
+    assert writing.wait(30)
+    second = threading.Thread(target=log.keep, args=(newer, KEY))
+    second.start()
+    second.join(0.2)  # it either waits, or has written what the first one then replaces
+    go_on.set()
+    first.join(30)
+    second.join(30)
+    assert log.cosigned(KEY) == newer
+    log.close()

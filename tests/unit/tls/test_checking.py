@@ -185,3 +185,17 @@ def test_one_that_browsers_may_find_too_long_is_said_to_be() -> None:
     """It is taken: the site's own browsers may be told otherwise."""
     assert check(ROOT.server(PUBLIC, life=2 * YEAR), ROOT.certificate).too_long
     assert not check(ROOT.server(PUBLIC), ROOT.certificate).too_long
+
+
+def test_a_certificate_that_the_library_cannot_read_is_refused_in_words() -> None:
+    """Of another version, or on an unknown curve: no error of the library comes out."""
+    der = ISSUING.server(PUBLIC).public_bytes(Encoding.DER)
+    version, curve = bytes.fromhex("a003020102"), bytes.fromhex("2a8648ce3d030107")
+    assert version in der
+    assert curve in der
+    for odd in (
+        der.replace(version, version[:-1] + b"\x05", 1),
+        der.replace(curve, curve[:-1] + b"\x7f"),
+    ):
+        with pytest.raises(CertificateError, match="no certificate that can be read"):
+            checking.read(odd, "odd.cer")

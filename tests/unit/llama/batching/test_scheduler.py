@@ -88,9 +88,6 @@ class Memory:
             if self.scheduler.make_room(held):
                 self.scheduler.keep(held, tokens)
 
-    def sequence_of(self, step: Step, ticket: int) -> int:
-        return next(part.sequence for part in step.parts if part.ticket == ticket)
-
 
 def memory(slots: int = 4, pool: int = 4_096, *, shares: bool = True, most: int = 4_096) -> Memory:
     scheduler = Scheduler(slots=slots, pool=pool, kept_tokens=most, waiting=1_000, shares=shares)
